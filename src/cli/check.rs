@@ -102,7 +102,15 @@ async fn all(sections: &Sections, maker: &Maker) -> Vec<Check> {
     let now = maker.clock.now();
     if let Some(google) = &sections.google {
         match maker.google(google).await {
-            Ok(system) => checks.extend(tasks::check_system(system.as_ref(), needs(Side::Google), now).await),
+            Ok(system) => {
+                let found = tasks::check_system(system.as_ref(), needs(Side::Google), now).await;
+                let answers = found.iter().any(|check| check.status == CheckStatus::Ok);
+                checks.extend(found);
+                // Of a system that answers nothing, each route would fail for the same reason.
+                if let Some(tasks) = sections.tasks.as_ref().filter(|_| answers) {
+                    checks.extend(tasks::check_routes(system.as_ref(), &tasks.routes, &tasks.placing).await);
+                }
+            }
             Err(error) => {
                 let what = format!("{}: credentials", casebridge::csapi::NAME);
                 checks.push(Check::new(what, Err(format!("{error:#}").into())));
@@ -129,7 +137,7 @@ async fn all(sections: &Sections, maker: &Maker) -> Vec<Check> {
                 checks.extend(found);
                 if let Some(tasks) = tasks {
                     checks.extend(tasks::check_statuses(system.as_ref(), &tasks.rules.statuses).await);
-                    checks.extend(tasks::check_routes(system.as_ref(), &tasks.routes).await);
+                    checks.extend(tasks::check_routes(system.as_ref(), &tasks.routes, &tasks.placing).await);
                 }
             }
             Err(error) => {

@@ -16,14 +16,14 @@ use std::time::Duration as StdDuration;
 use chrono::Duration;
 
 use crate::address;
-use crate::cases::{Closing, ClosingSet, Visibility};
+use crate::cases::{Closing, ClosingSet, PeopleSource, Visibility, shorten};
 use crate::crm::{CrmSettings, PriorityWords};
 use crate::csapi::{CsapiSettings, EventSettings};
 use crate::entities::{GoogleState, Priority, Sides, Tolerance, ToleranceTable};
 use crate::push::pull::is_resource;
 use crate::push::{GoogleReceiverSettings, PullSettings};
 use crate::store::StoreUrl;
-use crate::sync::{RouteTable, Rules, StatusRule, StatusTable, Switches};
+use crate::sync::{Placing, RouteTable, Rules, StatusRule, StatusTable, Switches, is_address};
 use crate::tasks::TaskSettings;
 
 use reader::Reader;
@@ -347,8 +347,15 @@ fn read(r: &mut Reader) -> Sections {
     });
     let routes = routes::read(r, company.as_ref().map(|company| &company.crm));
     let statuses = read_statuses(r, company.as_ref().map(|company| &company.crm));
+    let placing = read_placing(r, company.as_ref().map(|company| &company.crm));
+    let google = google.map(|google| watch_parents(r, google, &routes));
     let tasks = read_tasks(r, windows, requests_per_minute.map_or(1, TaskSettings::pace));
-    let tasks = tasks.map(|tasks| TaskSettings { routes, rules: Rules { statuses, ..tasks.rules }, ..tasks });
+    let tasks = tasks.map(|tasks| TaskSettings {
+        routes,
+        placing,
+        rules: Rules { statuses, ..tasks.rules },
+        ..tasks
+    });
     let creates = tasks.as_ref().is_none_or(|tasks| tasks.rules.switches.creation);
     if creates && google.as_ref().is_some_and(|google| google.csapi.classification_id.is_none()) {
         r.error(
@@ -438,6 +445,7 @@ fn read_google(r: &mut Reader) -> Option<GoogleConfig> {
     let timeout = r.duration("google.timeout", "60s");
     let csapi = CsapiSettings {
         parent: parent.clone().unwrap_or_default(),
+        other_parents: Vec::new(),
         classification_id: r.string("google.classification_id"),
         time_zone: r.string_or("google.time_zone", "+00:00"),
         language_code: r.string_or("google.language_code", "en"),
@@ -455,6 +463,77 @@ fn read_google(r: &mut Reader) -> Option<GoogleConfig> {
         requests_per_minute: requests_per_minute?,
         timeout: timeout?.to_std().unwrap_or_default(),
     })
+}
+
+/// Lets the projects be polled that routes create cases in and that the configured parent does not cover.
+fn watch_parents(r: &mut Reader, google: GoogleConfig, routes: &RouteTable) -> GoogleConfig {
+    let own = google.csapi.parent.clone();
+    let is_organization = own.starts_with("organizations/");
+    let mut others: Vec<String> = Vec::new();
+    for (number, route) in routes.company_routes() {
+        let Some(parent) = route.placement.parent.as_ref().filter(|parent| **parent != own) else { continue };
+        if parent.starts_with("organizations/") {
+            r.error(format!(
+                "route {number}, google.parent is {parent}, and google.parent is {own}: the connector watches one organisation, or \
+                 projects; set google.parent = \"{parent}\", or name a project in the route"
+            ));
+        } else if !is_organization && !others.contains(parent) {
+            others.push(parent.clone());
+        }
+    }
+    GoogleConfig { csapi: CsapiSettings { other_parents: others, ..google.csapi }, ..google }
+}
+
+/// Reads the keys of `google` that name fields and people of company cases.
+fn read_placing(r: &mut Reader, crm: Option<&CrmSettings>) -> Placing {
+    let field = |r: &mut Reader, key: &str| {
+        let name = r.string(key)?;
+        if let Some(problem) = crm.and_then(|crm| crm.field_mistake(&name)) {
+            r.error(format!("{key}: {problem}"));
+        }
+        Some(name)
+    };
+    let parent_field = field(r, "google.parent_field");
+    let classification_field = field(r, "google.classification_field");
+    let key = "google.subscribers_from";
+    let mut subscribers_from = Vec::new();
+    for text in r.strings(key) {
+        match PeopleSource::parse(&text) {
+            Some(source) => {
+                if let Some(problem) =
+                    source.field().and_then(|name| crm.and_then(|crm| crm.field_mistake(name)))
+                {
+                    r.error(format!("{key}: {problem}"));
+                }
+                subscribers_from.push(source);
+            }
+            None => r.error(format!(
+                "{key}: expected some of \"reporter\", \"watchers\" and \"field:NAME\", not {:?}",
+                shorten(&text)
+            )),
+        }
+    }
+    let key = "google.subscriber_domains";
+    let mut subscriber_domains = Vec::new();
+    for text in r.strings(key) {
+        let domain = text.trim().trim_start_matches('@').to_lowercase();
+        if is_address(&format!("a@{domain}")) {
+            subscriber_domains.push(domain);
+        } else {
+            r.error(format!("{key}: {:?} is no domain, such as \"example.com\"", shorten(&text)));
+        }
+    }
+    if !subscribers_from.is_empty() && subscriber_domains.is_empty() && !r.is_given(key) {
+        r.error(format!(
+            "{key} is missing: google.subscribers_from sends addresses of people to Google, and only those of these domains may leave \
+             the house; name them, such as [\"example.com\"]"
+        ));
+    } else if !subscribers_from.is_empty() && subscriber_domains.is_empty() {
+        r.error(format!(
+            "{key} is empty: name the domains of google.subscribers_from that may leave the house"
+        ));
+    }
+    Placing { parent_field, classification_field, subscribers_from, subscriber_domains }
 }
 
 /// Reads the section `company`, and the words in `priorities`. `None` if a value is missing or invalid; the reader holds the errors.
@@ -620,6 +699,7 @@ fn read_tasks(r: &mut Reader, windows: Sides<Duration>, syncs_per_minute: u32) -
         routes: RouteTable::default(),
         poll_every: Sides::default(),
         announced: Sides::default(),
+        placing: Placing::default(),
     })
 }
 

@@ -1,4 +1,5 @@
-//! The `[[route]]` tables: which Google cases are mirrored, and where their company cases belong.
+//! The `[[route]]` tables: which Google cases are mirrored and where their company cases belong, and where the Google cases of company cases
+//! belong.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +10,16 @@ use toml::{Table, Value};
 use super::reader::{Reader, without_dates};
 use crate::cases::{Placement, shorten};
 use crate::crm::CrmSettings;
-use crate::entities::Priority;
+use crate::entities::{GooglePlacement, Priority};
 use crate::spelling::nearest;
-use crate::sync::{Conditions, Destination, Pattern, Patterns, Route, RouteTable};
+use crate::sync::{
+    AnyRoute, CompanyConditions, CompanyRoute, Conditions, Destination, Pattern, Patterns, Route, RouteTable,
+    is_address, parse_parent,
+};
 
 /// Keys of a route, and those of its `match`. Those of its `set` are [`Placement::KEYS`].
-const KEYS: [&str; 3] = ["match", "mirror", "set"];
-/// See [`KEYS`].
+const KEYS: [&str; 4] = ["match", "mirror", "set", "google"];
+/// Keys of `match` in a route for Google cases. Those in a route for company cases are [`CompanyConditions::KEYS`].
 const MATCH_KEYS: [&str; 5] = ["project", "priority", "classification", "title", "test_case"];
 
 /// A text or a list of texts.
@@ -34,6 +38,15 @@ enum Word {
     Number(i64),
 }
 
+impl Word {
+    fn into_text(self) -> String {
+        match self {
+            Self::Text(text) => text,
+            Self::Number(number) => number.to_string(),
+        }
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RawRoute {
@@ -41,6 +54,7 @@ struct RawRoute {
     conditions: Table,
     mirror: Option<bool>,
     set: Option<Table>,
+    google: Option<Table>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -51,6 +65,27 @@ struct RawMatch {
     classification: Option<Texts>,
     title: Option<Texts>,
     test_case: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawCompanyMatch {
+    project: Option<Texts>,
+    issue_type: Option<Texts>,
+    component: Option<Texts>,
+    label: Option<Texts>,
+    field: BTreeMap<String, Texts>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawGoogle {
+    parent: Option<String>,
+    classification: Option<Word>,
+    language_code: Option<String>,
+    time_zone: Option<String>,
+    test_case: Option<bool>,
+    subscribers: Option<Vec<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -69,27 +104,64 @@ struct RawSet {
 /// Reads all routes. `crm` is the configured CRM, which says what can be set; `None` if its section has errors.
 pub(super) fn read(r: &mut Reader, crm: Option<&CrmSettings>) -> RouteTable {
     let tables = r.tables("route");
-    let count = tables.len();
-    let mut routes = Vec::new();
+    let (mut routes, mut whole) = (Vec::new(), Vec::new());
     for (number, table) in (1..).zip(tables) {
         let mut errors = Vec::new();
         let route = route(&format!("route {number}"), table, crm, &mut errors);
-        if errors.is_empty() && route.conditions.is_empty() && number < count {
-            errors.push(format!(
-                "route {number} matches every case, so the routes after it never do: put it last"
-            ));
-        }
+        whole.push(errors.is_empty());
         for error in errors {
             r.error(error);
         }
         routes.push(route);
     }
+    for (index, route) in routes.iter().enumerate() {
+        let is_of_same_side = |other: &AnyRoute| match route {
+            AnyRoute::Google(_) => matches!(other, AnyRoute::Google(_)),
+            AnyRoute::Company(_) => matches!(other, AnyRoute::Company(_)),
+        };
+        let matches_all = match route {
+            AnyRoute::Google(route) => route.conditions.is_empty(),
+            AnyRoute::Company(route) => route.conditions.is_empty(),
+        };
+        if whole[index] && matches_all && routes[index + 1..].iter().any(is_of_same_side) {
+            let number = index + 1;
+            r.error(format!(
+                "route {number} matches every case, so the routes after it never do: put it last"
+            ));
+        }
+    }
     routes.into_iter().collect()
 }
 
-fn route(name: &str, table: Table, crm: Option<&CrmSettings>, errors: &mut Vec<String>) -> Route {
+fn route(name: &str, table: Table, crm: Option<&CrmSettings>, errors: &mut Vec<String>) -> AnyRoute {
     let had = errors.len();
-    let RawRoute { conditions, mirror, set } = section(name, &KEYS, table, errors);
+    let RawRoute { conditions, mirror, set, google } = section(name, &KEYS, table, errors);
+    if let Some(google) = google {
+        if mirror.is_some() || set.is_some() {
+            let other = if set.is_some() { "set" } else { "mirror" };
+            errors.push(format!(
+                "{name} has google, which is for company cases, and {other}, which is for Google cases: make two routes of it"
+            ));
+        }
+        let conditions = read_company_conditions(&format!("{name}, match"), conditions, crm, errors);
+        let placement = read_google(&format!("{name}, google"), google, errors);
+        return CompanyRoute { conditions, placement }.into();
+    }
+    let is_of_company = |key: &&String| {
+        let key = key.as_str();
+        CompanyConditions::KEYS.contains(&key) && !MATCH_KEYS.contains(&key)
+    };
+    let terms: Vec<&str> = conditions.keys().filter(is_of_company).map(String::as_str).collect();
+    if !terms.is_empty() {
+        errors.push(format!(
+            "{name}, match: {} {} for company cases, which need google; a route for Google cases, with mirror or set, matches {}",
+            terms.join(" and "),
+            if terms.len() == 1 { "is" } else { "are" },
+            MATCH_KEYS.join(", ")
+        ));
+        let conditions = Conditions::default();
+        return Route { conditions, destination: Destination::Mirror(Placement::default()) }.into();
+    }
     let conditions = read_conditions(&format!("{name}, match"), conditions, errors);
     let destination = match (mirror, set) {
         (Some(false), None) => Destination::LeaveOut,
@@ -107,27 +179,110 @@ fn route(name: &str, table: Table, crm: Option<&CrmSettings>, errors: &mut Vec<S
         (None, None) => {
             // A key that cannot be read is not missing.
             if errors.len() == had {
-                errors.push(format!("{name} does nothing: give mirror = false, mirror = true, or set"));
+                errors
+                    .push(format!("{name} does nothing: give mirror = false, mirror = true, set, or google"));
             }
             Destination::Mirror(Placement::default())
         }
     };
-    Route { conditions, destination }
+    Route { conditions, destination }.into()
+}
+
+/// Reads the patterns of one key of a `match`.
+fn read_patterns(name: &str, texts: Option<Texts>, errors: &mut Vec<String>) -> Patterns {
+    let texts = match texts {
+        None => return Patterns::new(),
+        Some(Texts::One(text)) => vec![text],
+        Some(Texts::Several(texts)) => texts,
+    };
+    if texts.is_empty() || texts.iter().any(|text| text.trim().is_empty()) {
+        errors.push(format!("{name} is empty: leave it out, or give a pattern such as \"*disk*\""));
+    }
+    texts.iter().map(|text| Pattern::new(text)).collect()
+}
+
+fn read_company_conditions(
+    name: &str,
+    table: Table,
+    crm: Option<&CrmSettings>,
+    errors: &mut Vec<String>,
+) -> CompanyConditions {
+    let had = errors.len();
+    let is_of_google = |key: &&String| {
+        let key = key.as_str();
+        MATCH_KEYS.contains(&key) && !CompanyConditions::KEYS.contains(&key)
+    };
+    let terms: Vec<&str> = table.keys().filter(is_of_google).map(String::as_str).collect();
+    if !terms.is_empty() {
+        errors.push(format!(
+            "{name}: {} {} for Google cases; a route with google is for company cases, and matches {}",
+            terms.join(" and "),
+            if terms.len() == 1 { "is" } else { "are" },
+            CompanyConditions::KEYS.join(", ")
+        ));
+        return CompanyConditions::default();
+    }
+    let raw: RawCompanyMatch = section(name, &CompanyConditions::KEYS, table, errors);
+    let mut patterns =
+        |key: &str, texts: Option<Texts>| read_patterns(&format!("{name}.{key}"), texts, errors);
+    let conditions = CompanyConditions {
+        project: patterns("project", raw.project),
+        issue_type: patterns("issue_type", raw.issue_type),
+        component: patterns("component", raw.component),
+        label: patterns("label", raw.label),
+        fields: raw
+            .field
+            .into_iter()
+            .map(|(field, texts)| {
+                let of_field = patterns(&format!("field.{}", shorten(&field)), Some(texts));
+                (field, of_field)
+            })
+            .collect(),
+    };
+    if errors.len() == had
+        && let Some(crm) = crm
+    {
+        let fields = conditions.fields.keys().map(String::as_str);
+        let problems = crm.match_problems(&conditions.keys(), fields);
+        errors.extend(problems.into_iter().map(|problem| format!("{name}{problem}")));
+    }
+    conditions
+}
+
+fn read_google(name: &str, table: Table, errors: &mut Vec<String>) -> GooglePlacement {
+    let had = errors.len();
+    let raw: RawGoogle = section(name, &GooglePlacement::KEYS, table, errors);
+    let mut text = |key: &str, text: Option<String>| {
+        let text = text.map(|text| text.trim().to_owned());
+        if text.as_ref().is_some_and(String::is_empty) {
+            errors.push(format!("{name}.{key} must not be empty"));
+        }
+        text
+    };
+    let placement = GooglePlacement {
+        parent: text("parent", raw.parent),
+        classification: text("classification", raw.classification.map(Word::into_text)),
+        language_code: text("language_code", raw.language_code),
+        time_zone: text("time_zone", raw.time_zone),
+        test_case: raw.test_case,
+        subscribers: raw.subscribers.map(|all| all.iter().map(|one| one.trim().to_owned()).collect()),
+    };
+    if placement.parent.as_deref().is_some_and(|parent| parse_parent(parent).as_deref() != Some(parent)) {
+        errors.push(format!("{name}.parent: expected projects/ID or organizations/NUMBER"));
+    }
+    for address in placement.subscribers.iter().flatten().filter(|address| !is_address(address)) {
+        errors.push(format!("{name}.subscribers: {:?} is no email address", shorten(address)));
+    }
+    if errors.len() == had && placement.is_empty() {
+        errors.push(format!("{name} is empty: give some of {}", GooglePlacement::KEYS.join(", ")));
+    }
+    placement
 }
 
 fn read_conditions(name: &str, table: Table, errors: &mut Vec<String>) -> Conditions {
     let raw: RawMatch = section(name, &MATCH_KEYS, table, errors);
-    let mut patterns = |key: &str, texts: Option<Texts>| -> Patterns {
-        let texts = match texts {
-            None => return Patterns::new(),
-            Some(Texts::One(text)) => vec![text],
-            Some(Texts::Several(texts)) => texts,
-        };
-        if texts.is_empty() || texts.iter().any(|text| text.trim().is_empty()) {
-            errors.push(format!("{name}.{key} is empty: leave it out, or give a pattern such as \"*disk*\""));
-        }
-        texts.iter().map(|text| Pattern::new(text)).collect()
-    };
+    let mut patterns =
+        |key: &str, texts: Option<Texts>| read_patterns(&format!("{name}.{key}"), texts, errors);
     let conditions = Conditions {
         project: patterns("project", raw.project),
         priority: patterns("priority", raw.priority),
@@ -146,10 +301,7 @@ fn placement(name: &str, table: Table, crm: Option<&CrmSettings>, errors: &mut V
     let had = errors.len();
     let raw: RawSet = section(name, &Placement::KEYS, table, errors);
     let mut word = |key: &str, word: Option<Word>| {
-        let text = match word? {
-            Word::Text(text) => text.trim().to_owned(),
-            Word::Number(number) => number.to_string(),
-        };
+        let text = word?.into_text().trim().to_owned();
         if text.is_empty() {
             errors.push(format!("{name}.{key} must not be empty"));
         }

@@ -4,6 +4,7 @@
 //! for titles and media types.
 
 mod content;
+mod details;
 mod expiry;
 pub mod html;
 pub mod jira;
@@ -63,6 +64,14 @@ pub trait CrmKind: Any + fmt::Debug + Send + Sync {
 
     /// Mistakes in the values of a route, as far as they show without a call to the system. Each begins with its key in `set`.
     fn placement_mistakes(&self, placement: &Placement) -> Vec<String>;
+
+    /// Keys that `match` of a route for company cases may have in this kind.
+    fn match_keys(&self) -> &'static [&'static str];
+
+    /// Mistake in the name of a field that routes or `[google]` read, as far as it shows without a call to the system.
+    fn field_mistake(&self, _name: &str) -> Option<String> {
+        None
+    }
 
     /// Problem with the word for one level.
     fn priority_problem(&self, _words: &PriorityWords, _priority: Priority) -> Option<String> {
@@ -268,6 +277,19 @@ impl CrmSettings {
             .collect();
         let mistakes = self.placement_mistakes(placement).into_iter().map(|mistake| format!(".{mistake}"));
         lacking.into_iter().chain(mistakes).collect()
+    }
+
+    /// Mistakes in `match` of a route for company cases: keys that this CRM does not have, and fields that cannot be right. Each begins with
+    /// its key, `.KEY`.
+    #[must_use]
+    pub fn match_problems<'a>(&self, keys: &[&str], fields: impl Iterator<Item = &'a str>) -> Vec<String> {
+        let has = self.match_keys();
+        let lacking = keys.iter().filter(|key| !has.contains(*key));
+        let lacking = lacking.map(|key| {
+            format!(".{key}: {} has nothing of that kind; it has {}", self.name(), has.join(", "))
+        });
+        let mistakes = fields.filter_map(|name| Some(format!(".field: {}", self.field_mistake(name)?)));
+        lacking.chain(mistakes).collect()
     }
 
     /// True if the section of a kind accepts these keys with values of these types.

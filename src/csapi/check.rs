@@ -1,24 +1,17 @@
 //! The tests behind `casebridge check` for CSAPI, with advice for each failure.
 
+use chrono::{Duration, SecondsFormat};
 use serde_json::Value;
 
-use super::{Csapi, NAME, events, wire};
-use crate::cases::{ApiError, ApiErrorKind, Check, Finding, Report, Trouble};
+use super::{Csapi, NAME, events, number, quoted, wire};
+use crate::cases::{ApiError, ApiErrorKind, Check, Finding, PlacementError, Report, Trouble};
+use crate::entities::GooglePlacement;
 use crate::outbound::Call;
 
 /// Maximum number of pages to read in search of one case; pages may be empty although there are cases.
 const PAGES: usize = 10;
 /// Page size for finding one case: more than one, since one case may have to be left out.
 const FEW: &str = "3";
-
-/// Classification of cases.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Classification {
-    /// ID, for `google.classification_id`.
-    pub id: String,
-    /// Name for people: `Technical Issue > Compute > Compute Engine`.
-    pub display_name: String,
-}
 
 impl Csapi {
     /// Tries what the connector needs of CSAPI.
@@ -85,19 +78,82 @@ impl Csapi {
         }
     }
 
-    /// Lists the classifications whose names contain all of these words, compared without case.
-    pub async fn classifications(&self, words: &[String]) -> Result<Vec<Classification>, ApiError> {
-        let words: Vec<String> = words.iter().map(|word| word.to_lowercase()).collect();
-        let mut found = Vec::new();
-        self.each("/v2/caseClassifications:search", None, "caseClassifications", |value| {
-            let Some((id, name)) = wire::classification(&value) else { return };
-            let lower = name.to_lowercase();
-            if words.iter().all(|word| lower.contains(word)) {
-                found.push(Classification { id: id.to_owned(), display_name: name.to_owned() });
-            }
-        })
-        .await?;
-        Ok(found)
+    /// Checks what a route sets on a Google case: that the classification is known, and that cases of the parent can be searched for and are
+    /// polled.
+    pub(super) async fn placement(&self, placement: &GooglePlacement) -> Finding {
+        let mut shown = placement.clone();
+        if let Some(text) = &placement.classification {
+            let found = self.find_classification(text).await.map_err(|error| match error {
+                PlacementError::Unusable(problem) => {
+                    Trouble::failed(problem, "correct google.classification of the route")
+                }
+                PlacementError::Api(error) => (&error).into(),
+            })?;
+            shown.classification = Some(match found.display_name.as_str() {
+                // The ID is given, and not listed any more.
+                "" => {
+                    return Err(Trouble::warning(
+                        format!(
+                            "the classification {text} is not among those that CSAPI lists: it is mistyped or given up, and one that is \
+                             given up is refused six months later"
+                        ),
+                        "choose another one: `casebridge classifications WORDS` lists them",
+                    ));
+                }
+                name => format!("{name:?}"),
+            });
+        }
+        if let Some(parent) = placement.parent.as_deref().filter(|parent| *parent != self.settings.parent) {
+            self.shows_cases_of(parent).await?;
+        }
+        Ok(shown.describe())
+    }
+
+    /// Checks that cases can be searched for in a parent, and that a search of the configured parent finds them too. That is only known if
+    /// the parent has a case.
+    async fn shows_cases_of(&self, parent: &str) -> Result<(), Trouble> {
+        let newest = |case: &Value| {
+            let case = wire::case(case).ok()?;
+            Some((number(&case.id).to_owned(), case.updated_at?))
+        };
+        let found = self.first_case_of(parent, None, newest, None).await;
+        let found = found.map_err(|error| {
+            let hint = format!(
+                "grant the service account both roles there: `{}`, and `{}`",
+                grant_command(parent, "roles/cloudsupport.techSupportEditor"),
+                grant_command(parent, "roles/resourcemanager.organizationViewer"),
+            );
+            let detail = error.without_hint();
+            Trouble::failed(
+                detail,
+                format!("check google.parent of the route, {parent}: it must exist; {hint}"),
+            )
+        })?;
+        let Some((wanted, updated_at)) = found.filter(|_| self.covers(parent)) else { return Ok(()) };
+        let since = updated_at - Duration::seconds(1);
+        let query = format!("update_time>{}", quoted(&since.to_rfc3339_opts(SecondsFormat::Micros, true)));
+        let is_it = |case: &Value| {
+            let case = wire::case(case).ok()?;
+            (number(&case.id) == wanted).then_some(())
+        };
+        // A case among more than `PAGES` pages of newer ones is taken to be there.
+        let own = &self.settings.parent;
+        let shown = self
+            .first_case_of(own, Some(&query), is_it, Some(()))
+            .await
+            .map_err(|error| Trouble::from(&error))?;
+        if shown.is_some() {
+            return Ok(());
+        }
+        Err(Trouble::failed(
+            format!(
+                "a search of {own} does not find case {wanted} of {parent}: the project is not below it, so the news of its cases would never \
+                 be seen"
+            ),
+            format!(
+                "name a project below {own} in google.parent of the route, or set google.parent to what is above both"
+            ),
+        ))
     }
 
     /// Reports if a search finds any case at all.
@@ -106,20 +162,31 @@ impl Csapi {
         Ok(self.first_case(|_| Some(()), Some(())).await?.is_some())
     }
 
-    /// Returns the first result of `take` among all cases. Pages are small, and reading stops at the first match. Returns `endless` if
-    /// there are more than `PAGES` pages without a match.
-    pub(super) async fn first_case<T>(
+    /// Returns the first result of `take` among all cases of the configured parent: see [`Self::first_case_of`].
+    pub(super) async fn first_case<T: Send>(
         &self,
         take: impl Fn(&Value) -> Option<T> + Send,
         endless: Option<T>,
-    ) -> Result<Option<T>, ApiError>
-    where
-        T: Send,
-    {
-        let path = format!("/v2/{}/cases:search", self.settings.parent);
+    ) -> Result<Option<T>, ApiError> {
+        self.first_case_of(&self.settings.parent, None, take, endless).await
+    }
+
+    /// Returns the first result of `take` among the cases of a parent that a query finds. Pages are small, and reading stops at the first
+    /// match. Returns `endless` if there are more than `PAGES` pages without a match.
+    pub(super) async fn first_case_of<T: Send>(
+        &self,
+        parent: &str,
+        query: Option<&str>,
+        take: impl Fn(&Value) -> Option<T> + Send,
+        endless: Option<T>,
+    ) -> Result<Option<T>, ApiError> {
+        let path = format!("/v2/{parent}/cases:search");
         let mut token = None;
         for _ in 0..PAGES {
             let mut call = Call::get(&path).query("pageSize", FEW);
+            if let Some(query) = query {
+                call = call.query("query", query);
+            }
             if let Some(token) = token {
                 call = call.query("pageToken", token);
             }

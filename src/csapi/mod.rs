@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! mod.rs     settings, capabilities, the calls
+//! classification.rs  classifications by ID and by words
 //! wire.rs    JSON in and out
 //! order.rs   how far a long list has to be read
 //! events.rs  event subscriptions
@@ -13,6 +14,7 @@
 //! reason.
 
 mod check;
+mod classification;
 pub mod events;
 mod order;
 mod wire;
@@ -29,15 +31,15 @@ use serde_json::{Value, json};
 
 use crate::cases::{
     ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, CredentialEnd,
-    Download, Found, Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Written, as_written,
-    is_hidden_control, markers,
+    Download, Finding, Found, Needs, NewAttachment, NewCase, NewComment, PlacementError, Sweep, TextLimit,
+    Written, as_written, is_hidden_control, markers,
 };
-use crate::entities::{CompanyCaseId, GoogleCaseName, Priority, Side};
+use crate::entities::{CompanyCaseId, GoogleCaseName, GooglePlacement, Priority, Side};
 use crate::outbound::{Announced, Body, Call, Listing, Upstream};
 
 use self::order::{Observed, Order};
 
-pub use check::Classification;
+pub use classification::Classification;
 pub use events::EventSettings;
 
 /// Name of the system in errors and metrics; also the name to give its [`Upstream`].
@@ -75,6 +77,8 @@ pub struct CsapiSettings {
     /// Scope of the connector: `organizations/123` covers its cases and those of every project below it; `projects/p` covers that project
     /// only.
     pub parent: String,
+    /// Further projects whose cases are polled: those that routes create cases in, and that `parent` does not cover.
+    pub other_parents: Vec<String>,
     /// Classification of cases created from the CRM. Required for creating a case.
     pub classification_id: Option<String>,
     /// Time zone of cases created from the CRM: `+00:00` or an IANA name. Not sent if empty.
@@ -103,6 +107,7 @@ pub struct Csapi {
     upstream: Arc<Upstream>,
     capabilities: Capabilities,
     observed: Observed,
+    known: classification::Known,
 }
 
 impl Csapi {
@@ -138,7 +143,13 @@ impl Csapi {
         };
         let parent = settings.parent.clone();
         upstream.advise(Box::new(move |error| check::remedy(&parent, error)));
-        Ok(Self { settings, upstream, capabilities, observed: Observed::default() })
+        Ok(Self {
+            settings,
+            upstream,
+            capabilities,
+            observed: Observed::default(),
+            known: classification::Known::default(),
+        })
     }
 
     /// Validates the name of a case before it becomes part of a URL.
@@ -206,24 +217,44 @@ impl Csapi {
         Err(unreadable(format!("more than {MAX_PAGES} pages")))
     }
 
-    /// Returns all cases that match a query: each case once, in its newest version.
+    /// True if a search of the configured parent finds the cases of `parent`, as far as the names tell: an organisation covers projects, and
+    /// no name says which.
+    fn covers(&self, parent: &str) -> bool {
+        let own = self.settings.parent.as_str();
+        parent == own || (own.starts_with("organizations/") && parent.starts_with("projects/"))
+    }
+
+    /// Returns all cases that match a query, of all parents that are polled: each case once, in its newest version.
     async fn search(&self, query: &str) -> Result<Sweep, ApiError> {
-        let path = format!("/v2/{}/cases:search", self.settings.parent);
+        let others = self.settings.other_parents.iter().map(String::as_str);
+        let parents: Vec<&str> = std::iter::once(self.settings.parent.as_str()).chain(others).collect();
+        self.search_in(&parents, query).await
+    }
+
+    /// Returns all cases of these parents that match a query: each case once, in its newest version.
+    async fn search_in(&self, parents: &[&str], query: &str) -> Result<Sweep, ApiError> {
         let mut cases: HashMap<String, Found> = HashMap::new();
         let mut skipped = Vec::new();
-        self.each(&path, Some(query), "cases", |value| match wire::case(&value) {
-            Ok(case) => keep_newest(&mut cases, Found::of(Side::Google, &case)),
-            Err(odd) => skipped.push(odd.to_string()),
-        })
-        .await?;
+        for parent in parents {
+            let path = format!("/v2/{parent}/cases:search");
+            self.each(&path, Some(query), "cases", |value| match wire::case(&value) {
+                Ok(case) => keep_newest(&mut cases, Found::of(Side::Google, &case)),
+                Err(odd) => skipped.push(odd.to_string()),
+            })
+            .await?;
+        }
         // Google refuses searches of an unknown caller, so a successful search proves that the caller was identified.
         Ok(Sweep { cases: cases.into_values().collect(), skipped, identified: true })
     }
 
-    /// Searches for a text and returns the matches, oldest case first. Matches may not contain the exact text, so the caller has to
+    /// Searches for a text, in one parent or in all that are polled, and returns the matches, oldest case first. Matches may not contain the exact text, so the caller has to
     /// compare.
-    async fn search_text(&self, text: &str) -> Result<Vec<Found>, ApiError> {
-        let Sweep { mut cases, skipped, identified: _ } = self.search(&quoted(text)).await?;
+    async fn search_text(&self, under: Option<&str>, text: &str) -> Result<Vec<Found>, ApiError> {
+        let found = match under {
+            None => self.search(&quoted(text)).await,
+            Some(parent) => self.search_in(&[parent], &quoted(text)).await,
+        };
+        let Sweep { mut cases, skipped, identified: _ } = found?;
         for what in skipped {
             tracing::warn!(upstream = NAME, what, "left out of a search: not understood");
         }
@@ -290,6 +321,53 @@ impl Csapi {
         since: Option<DateTime<Utc>>,
     ) -> Result<Vec<Comment>, ApiError> {
         self.items(case, "comments", since, wire::comment, |comment| (comment.created_at, &comment.id)).await
+    }
+
+    /// Searches first by the first line of the description, which the connector writes, then by the comment that names the company case
+    /// that a Google case syncs with. Prefers a case that names the company case's system over one that names none (`R31`: an ID is valid
+    /// only in its own system). Of several, takes the oldest, so that every search gives the same answer.
+    async fn counterpart_in(
+        &self,
+        under: Option<&str>,
+        counterpart: &str,
+        home: Option<&str>,
+    ) -> Result<Option<Case>, ApiError> {
+        // The check also protects the query: a valid ID holds no quotes.
+        let counterpart = CompanyCaseId::parse(counterpart).map_err(|error| {
+            self.upstream.error(ApiErrorKind::Refused, "search for a company case", error.to_string())
+        })?;
+        let counterpart = counterpart.as_str();
+        let mut of_no_home = None;
+        for case in self.search_text(under, &markers::google_description_search(counterpart)).await? {
+            if case.counterpart.as_deref() != Some(counterpart) {
+                continue;
+            }
+            match (&case.counterpart_address, home) {
+                (Some(address), Some(home)) if !markers::is_within(address, home) => {}
+                (Some(_), _) => return self.get(&case.id).await,
+                (None, _) => of_no_home = of_no_home.or(Some(case.id)),
+            }
+        }
+        if let Some(id) = of_no_home {
+            return self.get(&id).await;
+        }
+        for case in self.search_text(under, &markers::now_syncing_search(counterpart)).await? {
+            // If the description names another company case, it takes precedence over a comment.
+            if case.counterpart.is_some() {
+                continue;
+            }
+            let comments = self.comments_of(&self.name(&case.id)?, None).await?;
+            let names_it =
+                comments.iter().filter_map(|comment| markers::company_case_of_comment(&comment.body));
+            let of_home = |company: &markers::CompanyCase<'_>| home.and_then(|home| company.is_of(home));
+            if names_it
+                .into_iter()
+                .any(|company| company.id == counterpart && of_home(&company) != Some(false))
+            {
+                return self.get(&case.id).await;
+            }
+        }
+        Ok(None)
     }
 
     /// Makes the error for an answer to a write that cannot be read: the write may have happened (`R13`: unknown write outcome).
@@ -399,62 +477,67 @@ impl CaseSystem for Csapi {
         }
     }
 
-    /// Searches first by the first line of the description, which the connector writes, then by the comment that names the company case
-    /// that a Google case syncs with. Prefers a case that names the company case's system over one that names none (`R31`: an ID is valid
-    /// only in its own system). Of several, takes the oldest, so that every search gives the same answer.
     async fn find_counterpart(
         &self,
         counterpart: &str,
         home: Option<&str>,
     ) -> Result<Option<Case>, ApiError> {
-        // The check also protects the query: a valid ID holds no quotes.
-        let counterpart = CompanyCaseId::parse(counterpart).map_err(|error| {
-            self.upstream.error(ApiErrorKind::Refused, "search for a company case", error.to_string())
-        })?;
-        let counterpart = counterpart.as_str();
-        let mut of_no_home = None;
-        for case in self.search_text(&markers::google_description_search(counterpart)).await? {
-            if case.counterpart.as_deref() != Some(counterpart) {
-                continue;
-            }
-            match (&case.counterpart_address, home) {
-                (Some(address), Some(home)) if !markers::is_within(address, home) => {}
-                (Some(_), _) => return self.get(&case.id).await,
-                (None, _) => of_no_home = of_no_home.or(Some(case.id)),
-            }
+        self.counterpart_in(None, counterpart, home).await
+    }
+
+    async fn find_counterpart_under(
+        &self,
+        parent: &str,
+        counterpart: &str,
+        home: Option<&str>,
+    ) -> Result<Option<Case>, ApiError> {
+        self.counterpart_in(Some(parent), counterpart, home).await
+    }
+
+    async fn classification_id(&self, text: &str) -> Result<String, PlacementError> {
+        Ok(self.find_classification(text).await?.id)
+    }
+
+    /// Searches for cases in the parent: CSAPI answers 403 or 404 to a search of a project that does not exist or may not be seen.
+    async fn check_parent(&self, parent: &str) -> Result<(), PlacementError> {
+        if !self.covers(parent) && !self.settings.other_parents.iter().any(|other| other == parent) {
+            return Err(PlacementError::Unusable(format!(
+                "the connector does not watch {parent}, but {} and what is below",
+                self.settings.parent
+            )));
         }
-        if let Some(id) = of_no_home {
-            return self.get(&id).await;
+        if parent == self.settings.parent {
+            return Ok(());
         }
-        for case in self.search_text(&markers::now_syncing_search(counterpart)).await? {
-            // If the description names another company case, it takes precedence over a comment.
-            if case.counterpart.is_some() {
-                continue;
+        match self.first_case_of(parent, None, |_| Some(()), Some(())).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind == ApiErrorKind::Refused || matches!(error.status, Some(403 | 404)) => {
+                Err(PlacementError::Unusable(format!(
+                    "{parent} does not exist, or the connector may not open cases there"
+                )))
             }
-            let comments = self.comments_of(&self.name(&case.id)?, None).await?;
-            let names_it =
-                comments.iter().filter_map(|comment| markers::company_case_of_comment(&comment.body));
-            let of_home = |company: &markers::CompanyCase<'_>| home.and_then(|home| company.is_of(home));
-            if names_it
-                .into_iter()
-                .any(|company| company.id == counterpart && of_home(&company) != Some(false))
-            {
-                return self.get(&case.id).await;
-            }
+            Err(error) => Err(error.into()),
         }
-        Ok(None)
     }
 
     async fn create(&self, case: &NewCase) -> Result<Case, ApiError> {
-        let path = format!("/v2/{}/cases", self.settings.parent);
+        let parent = case.google.parent.as_ref().unwrap_or(&self.settings.parent);
+        let path = format!("/v2/{parent}/cases");
         let label = format!("POST {path}");
-        let classification_id = self.settings.classification_id.as_deref().ok_or_else(|| {
+        let configured = self.settings.classification_id.as_ref();
+        let id = case.google.classification.as_ref().or(configured).ok_or_else(|| {
             let message = "google.classification_id is not set, and CSAPI creates no case without a classification; \
                            see caseClassifications.search for the IDs";
             self.upstream.error(ApiErrorKind::Refused, &label, message)
         })?;
-        let body = wire::new_case(case, classification_id, &self.settings);
-        let answer: Value = self.upstream.write(Call::post(path, body)).await?;
+        let body = wire::new_case(case, id, &self.settings);
+        let answer: Value = match self.upstream.write(Call::post(path, body)).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.note_refusal(id, &error).await;
+                return Err(error);
+            }
+        };
         wire::case(&answer).map_err(|odd| self.unreadable(&label, &odd))
     }
 
@@ -520,6 +603,15 @@ impl CaseSystem for Csapi {
         self.upstream.write_only(call).await
     }
 
+    /// Replaces the whole list: CSAPI has no call that adds one (discovery document, revision 20260927, `cases.patch`).
+    async fn set_subscribers(&self, id: &str, subscribers: &[String]) -> Result<(), ApiError> {
+        let path = format!("/v2/{}", self.name(id)?);
+        let call = Call::new(Method::PATCH, path)
+            .query("updateMask", "subscriberEmailAddresses")
+            .body(Body::Json(json!({ "subscriberEmailAddresses": subscribers })));
+        self.upstream.write_only(call).await
+    }
+
     /// Closes the case. CSAPI's answer for a case that is closed already is not documented, so after a refusal the case is read: closed
     /// counts as success.
     async fn close(&self, id: &str) -> Result<(), ApiError> {
@@ -542,6 +634,10 @@ impl CaseSystem for Csapi {
 
     async fn check(&self, _needs: Needs) -> Vec<Check> {
         self.check_all().await
+    }
+
+    async fn check_google_placement(&self, placement: &GooglePlacement) -> Finding {
+        self.placement(placement).await
     }
 }
 

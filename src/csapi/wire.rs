@@ -91,6 +91,7 @@ pub(super) fn case(value: &Value) -> Result<Case, Odd> {
         scope: Some(parent(&name).to_owned()),
         synchronize: true,
         filing: filing(fields),
+        subscribers: subscribers(fields),
         id: name.into(),
         description,
         earlier_description: None,
@@ -110,6 +111,15 @@ fn filing(fields: &Map<String, Value>) -> Filing {
         classification_id: part("id"),
         classification: part("displayName"),
         test_case: fields.get("testCase").and_then(Value::as_bool) == Some(true),
+    }
+}
+
+/// Returns the subscribers. A missing field is an empty list; one that is no list of texts is unknown, and must not be replaced.
+fn subscribers(fields: &Map<String, Value>) -> Option<Vec<String>> {
+    match fields.get("subscriberEmailAddresses") {
+        None | Some(Value::Null) => Some(Vec::new()),
+        Some(Value::Array(all)) => all.iter().map(|one| one.as_str().map(str::to_owned)).collect(),
+        Some(_) => None,
     }
 }
 
@@ -198,16 +208,20 @@ pub(super) fn new_case(case: &NewCase, classification_id: &str, settings: &Csapi
         "classification": { "id": classification_id },
         "priority": case.priority.unwrap_or(DEFAULT_PRIORITY).name(),
     });
-    if !settings.time_zone.is_empty() {
-        body["timeZone"] = json!(settings.time_zone);
+    let own = &case.google;
+    let time_zone = own.time_zone.as_ref().unwrap_or(&settings.time_zone);
+    if !time_zone.is_empty() {
+        body["timeZone"] = json!(time_zone);
     }
-    if !settings.language_code.is_empty() {
-        body["languageCode"] = json!(settings.language_code);
+    let language_code = own.language_code.as_ref().unwrap_or(&settings.language_code);
+    if !language_code.is_empty() {
+        body["languageCode"] = json!(language_code);
     }
-    if !settings.subscribers.is_empty() {
-        body["subscriberEmailAddresses"] = json!(settings.subscribers);
+    let subscribers = own.subscribers.as_ref().unwrap_or(&settings.subscribers);
+    if !subscribers.is_empty() {
+        body["subscriberEmailAddresses"] = json!(subscribers);
     }
-    if settings.test_cases {
+    if own.test_case.unwrap_or(settings.test_cases) {
         body["testCase"] = json!(true);
     }
     body
@@ -296,6 +310,7 @@ fn size(fields: &Map<String, Value>) -> Option<u64> {
 mod tests {
     use super::*;
     use crate::cases::Placement;
+    use crate::entities::GooglePlacement;
 
     fn name() -> GoogleCaseName {
         GoogleCaseName::parse("organizations/1/cases/2").unwrap()
@@ -323,6 +338,7 @@ mod tests {
             ),
             scope: Some("organizations/1".to_owned()),
             synchronize: true,
+            subscribers: Some(Vec::new()),
             ..Case::default()
         }
     }
@@ -528,6 +544,20 @@ mod tests {
     }
 
     #[test]
+    fn subscribers_that_are_not_understood_are_unknown_and_not_none() {
+        for (given, expected) in [
+            (json!(null), Some(vec![])),
+            (json!([]), Some(vec![])),
+            (json!(["a@example.com"]), Some(vec!["a@example.com".to_owned()])),
+            (json!(["a@example.com", 7]), None),
+            (json!("a@example.com"), None),
+        ] {
+            let value = json!({ "name": "organizations/1/cases/2", "subscriberEmailAddresses": given });
+            assert_eq!(case(&value).unwrap().subscribers, expected, "{given}");
+        }
+    }
+
+    #[test]
     fn a_comments_text_is_its_body() {
         for (fields, expected) in [
             (json!({ "body": "new", "plainTextBody": "old" }), "new"),
@@ -606,6 +636,7 @@ mod tests {
             counterpart: "10001".to_owned(),
             idempotency_key: "key".to_owned(),
             placement: Placement::default(),
+            google: GooglePlacement::default(),
         };
         let least = CsapiSettings { parent: "organizations/1".to_owned(), ..CsapiSettings::default() };
         let most = CsapiSettings {
@@ -625,7 +656,7 @@ mod tests {
             })
         );
         assert_eq!(
-            new_case(&NewCase { priority: None, title: " ".to_owned(), ..new }, "class", &most),
+            new_case(&NewCase { priority: None, title: " ".to_owned(), ..new.clone() }, "class", &most),
             json!({
                 "displayName": "(no title)",
                 "description": "It is full",
@@ -635,6 +666,25 @@ mod tests {
                 "languageCode": "en",
                 "subscriberEmailAddresses": ["oncall@example.com"],
                 "testCase": true,
+            })
+        );
+        // What a route decides takes the place of all of it.
+        let google = GooglePlacement {
+            language_code: Some("de".to_owned()),
+            time_zone: Some("Europe/Berlin".to_owned()),
+            test_case: Some(false),
+            subscribers: Some(Vec::new()),
+            ..GooglePlacement::default()
+        };
+        assert_eq!(
+            new_case(&NewCase { google, ..new }, "class", &most),
+            json!({
+                "displayName": "Disk full",
+                "description": "It is full",
+                "classification": { "id": "class" },
+                "priority": "P1",
+                "timeZone": "Europe/Berlin",
+                "languageCode": "de",
             })
         );
     }

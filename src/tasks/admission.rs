@@ -6,7 +6,9 @@ use super::Deps;
 use super::sight::plus;
 use super::sync_case::{names_google, says_the_same};
 use crate::cases::{ApiError, Found, markers};
-use crate::entities::{CaseMapping, CompanyCaseId, Conflict, Dirty, FirstSeen, Global, GoogleCaseName, Side};
+use crate::entities::{
+    CaseMapping, CompanyCaseId, Conflict, ConflictCause, Dirty, FirstSeen, Global, GoogleCaseName, Side,
+};
 use crate::store::{Created, StoreError, modify};
 use crate::sync::texts::company_name;
 
@@ -157,7 +159,8 @@ pub(super) async fn decide(
             return Ok(Decision::Refused("it was closed before it was ever synchronised".to_owned()));
         }
         Claim::Conflict(reason) => {
-            mapping.state.conflict = Some(Conflict { reason, since: now, told: false });
+            mapping.state.conflict =
+                Some(Conflict { reason, since: now, told: false, cause: ConflictCause::Claim });
             return Ok(Decision::New(mapping));
         }
     }

@@ -1,6 +1,7 @@
 //! Applies a plan, action by action (`R11`: plan, then act). Each write is recorded before it is sent and again when its outcome is known
 //! (`R13`: unknown write outcome). A final refusal is explained once and delays nothing else (`R33`: final refusals).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
@@ -12,9 +13,10 @@ use crate::cases::{
     Visibility, Written,
 };
 use crate::entities::{
-    Entry, ItemKind, Notice, Pending, PendingStatus, Priority, ReadOnly, Refusal, Side, Sides, Source, Turn,
+    Entry, ItemKind, Notice, Pending, PendingStatus, Priority, ReadOnly, Refusal, RefusedSubscribers, Side,
+    Sides, Source, Subscribed, Turn,
 };
-use crate::sync::{Action, Blocked, CommentToWrite, Plan, texts};
+use crate::sync::{Action, Blocked, CommentToWrite, Plan, SubscriberMerge, merge_subscribers, texts};
 
 /// Minimum number of refusals before an action is given up (`R33`: final refusals).
 const TRIES: u32 = 3;
@@ -339,6 +341,8 @@ impl Session<'_> {
             | Action::Recognise(_)
             | Action::Forget(_)
             | Action::AgreeOnPriority(_)
+            | Action::SetSubscribers { .. }
+            | Action::AgreeOnSubscribers(_)
             | Action::Resolve(_)
             | Action::Unresolve
             | Action::ForgetStatus
@@ -408,6 +412,15 @@ impl Session<'_> {
                 outcome?;
                 self.note("priority", *side, Some(priority.to_string()), None);
             }
+            Action::SetSubscribers { wanted, .. } => self.set_subscribers(wanted).await?,
+            Action::AgreeOnSubscribers(people) => {
+                self.save(|mapping| {
+                    mapping.state.subscribers.clone_from(people);
+                    mapping.state.subscribers_sent_at = None;
+                    mapping.state.refused_subscribers = None;
+                })
+                .await?;
+            }
             Action::AgreeOnPriority(priority) => {
                 self.save(|mapping| {
                     mapping.priority = Some(*priority);
@@ -475,6 +488,36 @@ impl Session<'_> {
         .await
     }
 
+    /// Sets the subscribers of the Google case. Reads them once more before, since CSAPI replaces the whole list: what a person at Google has
+    /// changed since the plan was made must stay. The record is saved first, so that an address without an answer is known as the
+    /// connector's own (`R13`: unknown write outcome).
+    async fn set_subscribers(&mut self, wanted: &BTreeSet<String>) -> Result<(), SyncError> {
+        let id = self.case_id(Side::Google)?;
+        let system = &self.deps.systems[Side::Google];
+        let Some(at_google) = system.get(&id).await?.and_then(|case| case.subscribers) else { return Ok(()) };
+        let earlier = self.mapping.state.subscribers.clone();
+        let SubscriberMerge { set, before, after } = merge_subscribers(&earlier, wanted, &at_google);
+        let (now, skew) = (self.deps.clock.now(), self.deps.clocks().skew);
+        if let Some(set) = set {
+            self.save(|mapping| {
+                mapping.begins_to_write(skew);
+                mapping.state.subscribers.clone_from(&before);
+                mapping.state.subscribers_sent_at = Some(now);
+            })
+            .await?;
+            if let Err(error) = self.deps.systems[Side::Google].set_subscribers(&id, &set).await {
+                return self.subscribers_failed(wanted, earlier, error).await;
+            }
+            self.note("subscribers", Side::Google, None, None);
+        }
+        self.save(|mapping| {
+            mapping.state.subscribers.clone_from(&after);
+            mapping.state.subscribers_sent_at = None;
+            mapping.state.refused_subscribers = None;
+        })
+        .await
+    }
+
     /// Notes the outcome of such a write. It stays begun only if it failed and may have happened.
     fn end_turn(&mut self, action: &Action, outcome: Result<(), ApiError>) -> Result<(), SyncError> {
         let mut turn = self.turn();
@@ -503,6 +546,39 @@ impl Session<'_> {
     /// Returns the memory about Google's state, with what was not saved yet.
     fn turn(&self) -> Turn {
         self.progress.turn.as_ref().unwrap_or(&self.mapping.state.turn).clone()
+    }
+
+    /// Records the outcome of a change of subscribers that failed. A refusal holds nothing else up: the Google case keeps those that it has.
+    async fn subscribers_failed(
+        &mut self,
+        wanted: &BTreeSet<String>,
+        earlier: BTreeMap<String, Subscribed>,
+        error: ApiError,
+    ) -> Result<(), SyncError> {
+        let now = self.deps.clock.now();
+        if error.may_have_happened() {
+            self.save(|mapping| mapping.state.subscribers_sent_at = Some(now)).await?;
+            return Err(error.into());
+        }
+        let refused = self.is_refusal(&error).await;
+        let note = RefusedSubscribers { wanted: wanted.clone(), at: now };
+        self.save(|mapping| {
+            mapping.state.subscribers.clone_from(&earlier);
+            mapping.state.subscribers_sent_at = None;
+            if refused {
+                mapping.state.refused_subscribers = Some(Box::new(note.clone()));
+            }
+        })
+        .await?;
+        if !refused {
+            return Err(error.into());
+        }
+        tracing::warn!(
+            case.google_name = self.mapping.case_id(Side::Google),
+            case.company_id = self.mapping.case_id(Side::Company),
+            "the google case does not take the people of the company case as subscribers: it keeps those that it has. {error}"
+        );
+        Ok(())
     }
 
     /// Closes or reopens a case. The write-ahead record is saved first: without an answer, the status found by the next sync may be the

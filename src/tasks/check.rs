@@ -4,12 +4,13 @@ use chrono::{DateTime, Duration, Utc};
 
 use super::Deps;
 use crate::cases::{
-    CaseSystem, Check, CredentialEnd, Finding, KnownStatus, Needs, Statuses, Trouble, fold, shorten,
+    CaseSystem, Check, CredentialEnd, Details, Finding, KnownStatus, Needs, Statuses, Trouble, Wanted, fold,
+    shorten,
 };
 use crate::entities::{GoogleState, Side};
 use crate::queue::TaskQueue;
 use crate::store::Store;
-use crate::sync::{Destination, RouteTable, StatusRule, StatusTable};
+use crate::sync::{Destination, Placing, RouteTable, StatusRule, StatusTable};
 
 /// Largest difference between two clocks that is no trouble (`R36`: clock skew).
 const MAX_SKEW: Duration = Duration::seconds(60);
@@ -23,10 +24,10 @@ pub async fn check(deps: &Deps) -> Vec<Check> {
     for side in Side::BOTH {
         let system = deps.systems[side].as_ref();
         checks.extend(check_system(system, deps.settings.rules.needs(side), deps.clock.now()).await);
+        checks.extend(check_routes(system, &deps.settings.routes, &deps.settings.placing).await);
     }
     let company = deps.systems[Side::Company].as_ref();
     checks.extend(check_statuses(company, &deps.settings.rules.statuses).await);
-    checks.extend(check_routes(company, &deps.settings.routes).await);
     checks
 }
 
@@ -57,11 +58,21 @@ pub async fn check_system(system: &dyn CaseSystem, needs: Needs, now: DateTime<U
     checks
 }
 
-/// Checks what the routes set in the CRM: a line for each route that sets anything.
-pub async fn check_routes(system: &dyn CaseSystem, routes: &RouteTable) -> Vec<Check> {
+/// Checks what the routes, and the keys beside them, name in a system: a line for each route that sets anything there, one for each route
+/// whose conditions can be looked up there, and one for the fields of `[google]`.
+pub async fn check_routes(system: &dyn CaseSystem, routes: &RouteTable, placing: &Placing) -> Vec<Check> {
     let name = system_name(system);
     let mut checks = Vec::new();
-    for (number, route) in (1..).zip(routes.routes()) {
+    if system.side() == Side::Google {
+        for (number, route) in routes.company_routes() {
+            if !route.placement.is_empty() {
+                let finding = system.check_google_placement(&route.placement).await;
+                checks.push(Check::new(format!("{name}: route {number}"), finding));
+            }
+        }
+        return checks;
+    }
+    for (number, route) in routes.google_routes() {
         match &route.destination {
             Destination::Mirror(placement) if !placement.keys().is_empty() => {
                 let finding = system.check_placement(placement).await;
@@ -69,6 +80,21 @@ pub async fn check_routes(system: &dyn CaseSystem, routes: &RouteTable) -> Vec<C
             }
             Destination::Mirror(_) | Destination::LeaveOut => {}
         }
+    }
+    for (number, route) in routes.company_routes() {
+        let literals = route.conditions.literals();
+        let fields = route.conditions.fields.keys().cloned().collect();
+        let wanted = Wanted { terms: literals != Details::default(), fields, people: Vec::new() };
+        if !wanted.is_empty() {
+            let finding = system.check_details(&wanted, &literals).await;
+            checks.push(Check::new(format!("{name}: match of route {number}"), finding));
+        }
+    }
+    let own = placing.parent_field.iter().chain(&placing.classification_field).cloned().collect();
+    let wanted = Wanted { terms: false, fields: own, people: placing.subscribers_from.clone() };
+    if !wanted.is_empty() {
+        let finding = system.check_details(&wanted, &Details::default()).await;
+        checks.push(Check::new(format!("{name}: fields that decide about Google cases"), finding));
     }
     checks
 }

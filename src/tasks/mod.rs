@@ -13,6 +13,7 @@ mod lookup;
 mod operate;
 mod people;
 mod places;
+mod placing;
 mod poll;
 mod poll_company;
 mod poll_google;
@@ -44,7 +45,7 @@ use crate::progress::Progress;
 use crate::queue::TaskQueue;
 use crate::spelling::nearest;
 use crate::store::Store;
-use crate::sync::{Clocks, RouteTable, Rules};
+use crate::sync::{Clocks, Placing, RouteTable, Rules};
 use crate::telemetry::Metrics;
 
 pub use crate::queue::{SyncCompanyCase, SyncGoogleCase, TaskKind};
@@ -202,12 +203,14 @@ pub struct TaskSettings {
     pub give_up_after: Duration,
     /// True if a company case that merely names a Google case is adopted (`R38`: a claim is not a proof).
     pub adopt_claims: bool,
-    /// Rules for the Google cases that are mirrored, and for the place of their company cases.
+    /// Rules for the Google cases that are mirrored, for the place of their company cases, and for that of the Google cases of company cases.
     pub routes: RouteTable,
     /// Interval of the polls that cron asks for, of each side whose changes are announced by push messages. `None`: whenever cron asks.
     pub poll_every: Sides<Option<Duration>>,
     /// True for each side whose changes are announced by push messages.
     pub announced: Sides<bool>,
+    /// Fields of company cases that decide about their Google case, and the people who get its mails.
+    pub placing: Placing,
 }
 
 impl TaskSettings {

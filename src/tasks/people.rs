@@ -69,7 +69,7 @@ impl Which {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entities::{Conflict, Dirty, FirstSeen, GoogleCaseName};
+    use crate::entities::{Conflict, ConflictCause, Dirty, FirstSeen, GoogleCaseName};
 
     fn start() -> DateTime<Utc> {
         "2026-03-01T10:00:00Z".parse().unwrap()
@@ -89,7 +89,12 @@ mod tests {
         let mut dirty = clean.clone();
         dirty.dirty[Side::Company] = Some(Dirty::since(now));
         let mut conflict = late.clone();
-        conflict.state.conflict = Some(Conflict { reason: "taken".to_owned(), since: start(), told: true });
+        conflict.state.conflict = Some(Conflict {
+            reason: "taken".to_owned(),
+            since: start(),
+            told: true,
+            cause: ConflictCause::Claim,
+        });
         let paused = CaseMapping { paused: true, ..late.clone() };
         let global = Global::default();
         let tolerances = ToleranceTable::default();

@@ -1,11 +1,14 @@
 //! Result of a dry run of a sync, and the plan for a case that has no counterpart yet.
 
 use super::compare;
+use super::placing::{Unplaced, google_placement};
 use super::session::{Session, SyncError};
 use super::sync_case::{counterpart_in_place, route_of};
 use super::{Deps, TaskReport};
 use crate::cases::{Case, Content};
-use crate::entities::{CaseMapping, CompanyCaseId, GoogleCaseName, PriorityReading, Side, Sides};
+use crate::entities::{
+    CaseMapping, CompanyCaseId, GoogleCaseName, GooglePlacement, PriorityReading, Side, Sides,
+};
 use crate::sync::{
     Counterpart, KnownDifferent, Pair, Plan, Snapshot, Totals, counterpart_of, lookalikes, plan, texts,
 };
@@ -79,7 +82,25 @@ pub(super) async fn of_unlinked(
         {
             return Ok(format!("nothing: {reason}").into());
         }
-        let by = routed.map(|routed| format!(" by {}", routed.describe())).unwrap_or_default();
+        let (google, by) = match source {
+            Side::Google => {
+                let by = routed.map(|routed| format!(" by {}", routed.describe())).unwrap_or_default();
+                (GooglePlacement::default(), by)
+            }
+            // What was decided when the creation began is not decided again.
+            Side::Company
+                if let Some(decided) = mapping.state.google_placement.clone().filter(|_| begun.is_some()) =>
+            {
+                (*decided, String::new())
+            }
+            Side::Company => match google_placement(deps, &ours).await {
+                Ok(placed) => (placed.placement.clone(), placed.describe()),
+                Err(Unplaced::ByCase(problem)) => {
+                    return Ok(format!("nothing: no Google case is created for it: {problem}").into());
+                }
+                Err(Unplaced::ByUs(error)) => return Err(error),
+            },
+        };
         let Counterpart { case: new, parts, header } =
             counterpart_of(source, &ours, deps.home(), facts[target]);
         mapping.description_parts = parts;
@@ -99,6 +120,7 @@ pub(super) async fn of_unlinked(
             description: new.description,
             priority: new.priority.map_or(PriorityReading::Unset, PriorityReading::exactly),
             created_at: Some(clocks.of(target)),
+            subscribers: (target == Side::Google).then(|| google.subscribers.unwrap_or_default()),
             counterpart: Some(new.counterpart),
             by_connector: Some(true),
             synchronize: true,

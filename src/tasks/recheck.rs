@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Duration, Utc};
 
+use super::placing::with_people;
 use super::session::{Session, SyncError};
 use super::sight::{Look, plus};
 use super::sync_case::{seems_set, settled_update};
@@ -175,6 +176,7 @@ pub(super) async fn look(session: &mut Session<'_>, side: Side) -> Result<Readin
         };
         // A case that is not found is the complete sync's concern (R28: missing is not gone).
         let Some((case, content)) = whole else { return unclear(Prefetched::default()) };
+        let case = with_people(deps, side, case).await?;
         let content = content.since(horizon);
         if session.mapping.state.read_as[side] != Some(case.digest()) {
             return unclear(Prefetched { case: Some(case), content: Some((horizon, content)) });

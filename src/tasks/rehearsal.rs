@@ -13,10 +13,12 @@ use super::sync_case::{self, Request};
 use super::{Caller, Deps, Mode, Pacer, Task, TaskKind, TaskReport, Unchanged};
 use crate::cases::{
     ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Content,
-    CredentialEnd, Download, Finding, Needs, NewAttachment, NewCase, NewComment, Placement, Statuses, Sweep,
-    Written,
+    CredentialEnd, Details, Download, Finding, Needs, NewAttachment, NewCase, NewComment, Placement,
+    PlacementError, Statuses, Sweep, Wanted, Written,
 };
-use crate::entities::{CaseMapping, CompanyCaseId, FirstSeen, GoogleCaseName, Priority, Side, Sides};
+use crate::entities::{
+    CaseMapping, CompanyCaseId, FirstSeen, GoogleCaseName, GooglePlacement, Priority, Side, Sides,
+};
 use crate::queue::{Enqueued, QueueError, QueuedTask, TaskQueue};
 use crate::store::OverlayStore;
 use crate::sync::Totals;
@@ -288,6 +290,27 @@ impl CaseSystem for Watched {
         self.system.find_counterpart(counterpart, home).await
     }
 
+    async fn find_counterpart_under(
+        &self,
+        parent: &str,
+        counterpart: &str,
+        home: Option<&str>,
+    ) -> Result<Option<Case>, ApiError> {
+        self.system.find_counterpart_under(parent, counterpart, home).await
+    }
+
+    async fn classification_id(&self, text: &str) -> Result<String, PlacementError> {
+        self.system.classification_id(text).await
+    }
+
+    async fn check_parent(&self, parent: &str) -> Result<(), PlacementError> {
+        self.system.check_parent(parent).await
+    }
+
+    async fn details(&self, id: &str, wanted: &Wanted) -> Result<Details, ApiError> {
+        self.system.details(id, wanted).await
+    }
+
     async fn create(&self, _case: &NewCase) -> Result<Case, ApiError> {
         self.refused("create a case")
     }
@@ -335,6 +358,10 @@ impl CaseSystem for Watched {
         self.refused("set a priority")
     }
 
+    async fn set_subscribers(&self, _id: &str, _subscribers: &[String]) -> Result<(), ApiError> {
+        self.refused("set subscribers")
+    }
+
     async fn close(&self, _id: &str) -> Result<(), ApiError> {
         self.refused("close a case")
     }
@@ -365,5 +392,13 @@ impl CaseSystem for Watched {
 
     async fn check_placement(&self, placement: &Placement) -> Finding {
         self.system.check_placement(placement).await
+    }
+
+    async fn check_google_placement(&self, placement: &GooglePlacement) -> Finding {
+        self.system.check_google_placement(placement).await
+    }
+
+    async fn check_details(&self, wanted: &Wanted, terms: &Details) -> Finding {
+        self.system.check_details(wanted, terms).await
     }
 }

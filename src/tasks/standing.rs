@@ -180,7 +180,9 @@ pub fn standing(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entities::{Conflict, FirstSeen, GoogleCaseName, Order, ReadOnly, Refusable, Refusal};
+    use crate::entities::{
+        Conflict, ConflictCause, FirstSeen, GoogleCaseName, Order, ReadOnly, Refusable, Refusal,
+    };
     use chrono::Duration;
 
     fn start() -> DateTime<Utc> {
@@ -242,8 +244,12 @@ mod tests {
             (
                 Kind::Conflict,
                 change(&|m| {
-                    m.state.conflict =
-                        Some(Conflict { reason: "taken".to_owned(), since: start(), told: true });
+                    m.state.conflict = Some(Conflict {
+                        reason: "taken".to_owned(),
+                        since: start(),
+                        told: true,
+                        cause: ConflictCause::Claim,
+                    });
                 }),
                 soon,
                 "taken",

@@ -10,15 +10,17 @@ use super::admission::{
 };
 use super::apply::outcomes;
 use super::places::Number;
+use super::placing::{Unplaced, google_placement, with_people};
 use super::preview::{self, Preview};
 use super::recheck::{self, Prefetched, PrefetchedContent, Reading};
 use super::scheduler::Named;
 use super::session::{Failure, Session, SyncError};
 use super::{Caller, CarriedItem, Deps, Mode, Outcome, Task, TaskKind, TaskReport, compare, scheduler};
-use crate::cases::{ApiError, ApiErrorKind, Case, Closing, Comment, Content, Found, markers};
+use crate::cases::{ApiError, ApiErrorKind, Case, Closing, Comment, Content, Found, Placement, markers};
 use crate::entities::{
-    CaseMapping, CompanyCaseId, Conflict, Dirty, Entry, FirstSeen, GoogleCaseName, ItemKind, Lease,
-    MappingId, Missing, Notice, PairState, PendingCreation, Refusable, Refusal, Side, Sides, Source,
+    CaseMapping, CompanyCaseId, Conflict, ConflictCause, Dirty, Entry, FirstSeen, GoogleCaseName,
+    GooglePlacement, ItemKind, Lease, MappingId, Missing, Notice, PairState, PendingCreation, Refusable,
+    Refusal, Side, Sides, Source,
 };
 use crate::store::{MappingFilter, StoreError, modify};
 use crate::sync::texts::Merged;
@@ -553,7 +555,9 @@ async fn sync(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, 
             return preview::of_unlinked(session, source, ours).await.map(Done::Planned);
         }
         session.take_lease().await?;
-        link(session, source, &ours).await?;
+        if let Some(done) = link(session, source, &ours).await? {
+            return Ok(done);
+        }
     }
     let theirs = match at_target {
         Some(read) => read?,
@@ -599,12 +603,17 @@ async fn read_case(
     let (deps, mapping) = (session.deps, &session.mapping);
     let system = &deps.systems[side];
     if !needs_lists(mapping) {
-        return Ok(system.get(id).await?.map(|case| (case, None)));
+        return match system.get(id).await? {
+            Some(case) => Ok(Some((with_people(deps, side, case).await?, None))),
+            None => Ok(None),
+        };
     }
     let horizon =
         if mapping.relinking { None } else { horizons(mapping, deps.settings.windows, deps.clocks())[side] };
-    let whole = system.get_whole(id, horizon).await?;
-    Ok(whole.map(|(case, content)| (case, Some((horizon, content)))))
+    match system.get_whole(id, horizon).await? {
+        Some((case, content)) => Ok(Some((with_people(deps, side, case).await?, Some((horizon, content))))),
+        None => Ok(None),
+    }
 }
 
 /// Carries the source's changes to the other side, and records the progress. Queues a sync of the other side if that has changes too.
@@ -992,21 +1001,57 @@ async fn finish(
         .await
 }
 
-/// Finds the counterpart or creates it (`R10`: knowing one's own cases; `R13`: unknown write outcome).
-async fn link(session: &mut Session<'_>, source: Side, case: &Case) -> Result<(), SyncError> {
+/// Finds the counterpart or creates it (`R10`: knowing one's own cases; `R13`: unknown write outcome). Returns the outcome of a sync that ends
+/// without one: a field of the company case keeps it from being created.
+async fn link(session: &mut Session<'_>, source: Side, case: &Case) -> Result<Option<Done>, SyncError> {
+    let target = source.other();
+    if let Some((found, created)) = existing_counterpart(session, source, case).await? {
+        save_link(session, target, &found.id, Linked::Found { created }).await?;
+        return Ok(None);
+    }
+    let deps = session.deps;
+    let routed = route_of(deps, source, case);
+    // The case may have changed, or the rules, since it was admitted. A creation that has begun is decided already.
+    let begun = session.mapping.pending_creation.is_some();
+    if let Some(reason) = routed.and_then(|routed| routed.left_out())
+        && !begun
+    {
+        deps.store.delete(&session.mapping).await?;
+        return Err(SyncError::NoPart(reason));
+    }
+    let decided = session.mapping.state.google_placement.clone().filter(|_| begun);
+    let google = match (source, decided) {
+        (Side::Google, _) => GooglePlacement::default(),
+        (Side::Company, Some(decided)) => *decided,
+        (Side::Company, None) => match google_placement(deps, case).await {
+            Ok(placed) => placed.placement,
+            Err(Unplaced::ByCase(problem)) => return misplaced(session, case, problem).await.map(Some),
+            Err(Unplaced::ByUs(error)) => return Err(error),
+        },
+    };
+    create_counterpart(session, source, case, (routed.map(|routed| routed.placement()), google)).await?;
+    Ok(None)
+}
+
+/// Returns the counterpart that exists already, and true if an earlier attempt of the connector may have created it. Fails while it is not
+/// known if an earlier attempt did.
+async fn existing_counterpart(
+    session: &mut Session<'_>,
+    source: Side,
+    case: &Case,
+) -> Result<Option<(Case, bool)>, SyncError> {
     let deps = session.deps;
     let target = source.other();
     let system = &deps.systems[target];
     let capabilities = system.capabilities();
     if let Some(found) = counterpart_in_place(session, source, case).await? {
-        let created = session.mapping.pending_creation.is_some();
-        return save_link(session, target, &found.id, Linked::Found { created }).await;
+        return Ok(Some((found, session.mapping.pending_creation.is_some())));
     }
     if source == Side::Google
         && session.mapping.pending_creation.is_none()
         && let Some(found) = announced_counterpart(session, case).await?
     {
-        return save_link(session, target, &found.id, Linked::Found { created: false }).await;
+        return Ok(Some((found, false)));
     }
     session.follow_host_clock()?;
     let now = deps.clock.now();
@@ -1036,27 +1081,35 @@ async fn link(session: &mut Session<'_>, source: Side, case: &Case) -> Result<()
             )));
         }
         // A proof does not vouch for a search before it, so the search is repeated.
-        if let Some(found) = counterpart_in_place(session, source, case).await? {
-            return save_link(session, target, &found.id, Linked::Found { created: true }).await;
-        }
+        return Ok(counterpart_in_place(session, source, case).await?.map(|found| (found, true)));
     }
-    let routed = route_of(deps, source, case);
-    // The case may have changed, or the rules, since it was admitted. A creation that has begun is decided already.
-    if let Some(reason) = routed.and_then(|routed| routed.left_out())
-        && session.mapping.pending_creation.is_none()
-    {
-        deps.store.delete(&session.mapping).await?;
-        return Err(SyncError::NoPart(reason));
-    }
+    Ok(None)
+}
+
+/// Creates the counterpart of a case, with the values that routes and fields decide.
+async fn create_counterpart(
+    session: &mut Session<'_>,
+    source: Side,
+    case: &Case,
+    (placement, google): (Option<Placement>, GooglePlacement),
+) -> Result<(), SyncError> {
+    let deps = session.deps;
+    let target = source.other();
+    let system = &deps.systems[target];
+    let now = deps.clock.now();
     let Counterpart { case: mut new, parts, header } =
-        counterpart_of(source, case, deps.home(), capabilities);
-    new.placement = routed.map(|routed| routed.placement()).unwrap_or_default();
+        counterpart_of(source, case, deps.home(), system.capabilities());
+    new.placement = placement.unwrap_or_default();
+    new.google = google;
     new.idempotency_key = session.key_of("case", format!("{new:?}").as_bytes());
     let clocks = deps.clocks();
     session
         .save(|mapping| {
             mapping.begins_to_write(clocks.skew);
             mapping.pending_creation = Some(PendingCreation { side: target, attempted_at: now });
+            mapping.state.google_placement =
+                Some(Box::new(new.google.clone())).filter(|placement| !placement.is_empty());
+            mapping.state.conflict = None;
             // Saved before the creation: a sync that finds the new case then knows that further parts belong to it (R16: long texts).
             mapping.description_parts = parts;
             mapping.state.description_header = Some(header.clone()).filter(|_| parts > 1);
@@ -1077,6 +1130,7 @@ async fn link(session: &mut Session<'_>, source: Side, case: &Case) -> Result<()
                         mapping.sent_no_later_than(now);
                     } else {
                         mapping.pending_creation = None;
+                        mapping.state.google_placement = None;
                         mapping.description_parts = 1;
                     }
                 })
@@ -1131,7 +1185,12 @@ pub(super) async fn counterpart_in_place(
             Ok(Some(found).filter(|_| adopted))
         }
         Side::Company => {
-            let found = deps.systems[Side::Google].find_counterpart(&case.id, deps.home()).await?;
+            let google = &deps.systems[Side::Google];
+            let mut found = google.find_counterpart(&case.id, deps.home()).await?;
+            let parent = session.mapping.state.google_placement.as_ref().and_then(|at| at.parent.as_deref());
+            if let (None, true, Some(parent)) = (&found, begun, parent) {
+                found = google.find_counterpart_under(parent, &case.id, deps.home()).await?;
+            }
             let Some(found) = found else { return Ok(None) };
             let named = names_google(case, &found.id);
             let adopted = match &found.counterpart_address {
@@ -1245,6 +1304,8 @@ async fn save_link(
             mapping.company_case_id = mapping.company_case_id.take().or_else(|| company.clone());
             mapping.linked_at = Some(now);
             mapping.pending_creation = None;
+            mapping.state.google_placement = None;
+            mapping.state.conflict = None;
             match linked {
                 Linked::Created => mapping.born_open(),
                 Linked::Found { created } => {
@@ -1589,12 +1650,17 @@ async fn conflicting(
     request: &Request<'_>,
 ) -> Result<Option<Done>, SyncError> {
     let deps = session.deps;
+    let is_claim = conflict.cause == ConflictCause::Claim;
     if request.mode == Mode::DryRun {
-        return Ok(Some(Done::Planned(format!("nothing: {}", conflict.reason).into())));
+        return Ok(is_claim.then(|| Done::Planned(format!("nothing: {}", conflict.reason).into())));
     }
     if !ours.synchronize || ours.closed {
         deps.store.delete(&session.mapping).await?;
         return Ok(Some(Done::Conflict("it is not synchronised any more, and is forgotten".to_owned())));
+    }
+    if !is_claim {
+        // The attempt to create the counterpart decides again.
+        return Ok(None);
     }
     let Some(id) = session.mapping.company_case_id.clone() else { return Ok(None) };
     let name = FirstSeen::Company(id);
@@ -1628,8 +1694,32 @@ async fn conflicting(
         }
     };
     session.take_lease().await?;
+    tell_conflict(session, ours, conflict.told, reason).await.map(Some)
+}
+
+/// Ends the sync of a company case one of whose fields names no place at Google. The case is told once for each problem, and tried again at
+/// each of its changes.
+async fn misplaced(session: &mut Session<'_>, ours: &Case, problem: String) -> Result<Done, SyncError> {
+    let reason = format!("no Google case is created for it: {problem}; correct the field");
+    let earlier = session.mapping.state.conflict.as_ref();
+    let told = earlier.is_some_and(|earlier| earlier.told && earlier.reason == reason);
+    let now = session.deps.clock.now();
+    let since = earlier.map_or(now, |earlier| earlier.since);
+    let cause = ConflictCause::Placement;
+    let conflict = Conflict { reason: reason.clone(), since, told, cause };
+    session.save(|mapping| mapping.state.conflict = Some(conflict.clone())).await?;
+    tell_conflict(session, ours, told, reason).await
+}
+
+/// Posts the notice of a conflict on the company case, unless it was `told` before, and records that the case's changes were looked at.
+async fn tell_conflict(
+    session: &mut Session<'_>,
+    ours: &Case,
+    told: bool,
+    reason: String,
+) -> Result<Done, SyncError> {
     let case = ours.id.as_str();
-    if !conflict.told && !told_without_answer(session, Side::Company, case, Notice::Conflict).await? {
+    if !told && !told_without_answer(session, Side::Company, case, Notice::Conflict).await? {
         match session.notice(Side::Company, Notice::Conflict, texts::conflict(&reason)).await {
             Ok(()) => {}
             Err(SyncError::Api(error)) if is_refused(&error) => {}
@@ -1650,7 +1740,7 @@ async fn conflicting(
             mapping.succeeded();
         })
         .await?;
-    Ok(Some(Done::Conflict(reason)))
+    Ok(Done::Conflict(reason))
 }
 
 /// True if a notice whose answer was lost was written after all (`R13`: unknown write outcome). It is then recorded, since the pair may

@@ -104,6 +104,7 @@ impl Connector {
                 routes: casebridge::sync::RouteTable::default(),
                 poll_every: casebridge::entities::Sides::default(),
                 announced: casebridge::entities::Sides::default(),
+                placing: casebridge::sync::Placing::default(),
             },
             metrics: metrics.clone(),
             stop: CancellationToken::new(),

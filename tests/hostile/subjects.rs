@@ -7,8 +7,8 @@ use std::time::Duration as StdDuration;
 
 use bytes::Bytes;
 use casebridge::cases::{
-    ApiError, Attachment, ByteStream, CaseSystem, Needs, NewAttachment, NewCase, NewComment, Placement,
-    Visibility,
+    ApiError, Attachment, ByteStream, CaseSystem, Details, Needs, NewAttachment, NewCase, NewComment,
+    PeopleSource, Placement, Visibility, Wanted,
 };
 use casebridge::clock::{ManualClock, SharedClock};
 use casebridge::crm::PriorityWords;
@@ -17,7 +17,7 @@ use casebridge::crm::request_tracker::{RequestTracker, RequestTrackerSettings};
 use casebridge::crm::servicenow::{ServiceNow, ServiceNowSettings};
 use casebridge::crm::zendesk::{Zendesk, ZendeskSettings};
 use casebridge::csapi::{Csapi, CsapiSettings};
-use casebridge::entities::Priority;
+use casebridge::entities::{GooglePlacement, Priority};
 use casebridge::outbound::{Credentials, NoCredentials, RetryPolicy, Upstream, UpstreamSettings};
 use casebridge::sandbox::csapi::{self, Author, CLASSIFICATION_ID, SandboxCsapi};
 use casebridge::sandbox::jira::{NewIssue, SandboxJira, SandboxJiraSettings};
@@ -280,6 +280,31 @@ impl Subject {
         log.add("comment", &within("add_comment", system.add_comment(case, &comment)).await);
         log.add("upload", &within("upload", system.upload(case, upload())).await);
         log.add("priority", &within("set_priority", system.set_priority(case, Priority::P1)).await);
+        let wanted = Wanted {
+            terms: true,
+            fields: [self.field()].into(),
+            people: vec![PeopleSource::Reporter, PeopleSource::Watchers, PeopleSource::Field(self.field())],
+        };
+        log.add("details", &within("details", system.details(case, &wanted)).await);
+        log.add(
+            "check details",
+            &Ok::<_, ApiError>(system.check_details(&wanted, &Details::default()).await),
+        );
+        if system.side() == casebridge::entities::Side::Google {
+            let people = ["jane@example.com".to_owned()];
+            log.add("subscribers", &within("set_subscribers", system.set_subscribers(case, &people)).await);
+            let parent = "organizations/123";
+            let counterpart = self.counterpart();
+            let found = system.find_counterpart_under(parent, &counterpart, None);
+            log.add("find under", &within("find_counterpart_under", found).await);
+            for text in ["compute engine", "no such words"] {
+                let id = system.classification_id(text).await.map_err(|error| error.to_string());
+                log.add("classification", &Ok::<_, ApiError>(id));
+            }
+            let placed =
+                GooglePlacement { parent: Some("projects/p".to_owned()), ..GooglePlacement::default() };
+            log.add("check parent", &Ok::<_, ApiError>(system.check_google_placement(&placed).await));
+        }
         log.add("link", &within("link", system.link(case, &self.counterpart())).await);
         log.add("close", &within("close", system.close(case)).await);
         log.add("reopen", &within("reopen", system.reopen(case)).await);
@@ -290,9 +315,19 @@ impl Subject {
             counterpart: self.counterpart(),
             idempotency_key: "case".to_owned(),
             placement: Placement::default(),
+            google: GooglePlacement::default(),
         };
         log.add("create", &within("create", system.create(&new)).await);
         log.0
+    }
+
+    /// Returns a field that the CRM's sandbox has.
+    fn field(&self) -> String {
+        match self.system.capabilities().name {
+            casebridge::crm::zendesk::NAME => casebridge::sandbox::zendesk::GOOGLE_NAME_FIELD.to_string(),
+            casebridge::crm::servicenow::NAME => "u_google_case_name".to_owned(),
+            _ => "custom_field_google_name".to_owned(),
+        }
     }
 
     fn counterpart(&self) -> String {

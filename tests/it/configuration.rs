@@ -1263,7 +1263,7 @@ fn with_routes(kind: &str, routes: &str) -> Result<Config, ConfigErrors> {
 
 #[test]
 fn routes_are_read_in_order_from_the_file_and_from_the_environment() {
-    use casebridge::sync::Destination;
+    use casebridge::sync::{Destination, Route, RouteTable};
 
     let file = r#"
 [[route]]
@@ -1278,7 +1278,7 @@ set = { project = "SHOP", issue_type = "Bug", labels = ["gcp"], request_type = 2
 mirror = true
 "#;
     let config = with_routes("jira", file).unwrap();
-    let routes = config.tasks.routes.routes();
+    let routes: Vec<&Route> = config.tasks.routes.google_routes().iter().map(|(_, route)| route).collect();
     assert_eq!(routes.len(), 3);
     assert_eq!(routes[0].destination, Destination::LeaveOut);
     assert_eq!(routes[0].conditions.test_case, Some(true));
@@ -1287,7 +1287,7 @@ mirror = true
     assert_eq!(placement.request_type.as_deref(), Some("25"));
     assert_eq!(placement.fields["Impact"], serde_json::json!({ "value": "High" }));
     assert!(routes[2].conditions.is_empty());
-    assert_eq!(parse(LEAST).unwrap().tasks.routes.routes(), []);
+    assert_eq!(parse(LEAST).unwrap().tasks.routes, RouteTable::default());
 
     let json = r#"[
         { "match": { "test_case": true }, "mirror": false },
@@ -1300,7 +1300,7 @@ mirror = true
     assert_eq!(by_variable.tasks.routes, config.tasks.routes);
     // The variable takes the place of the file's.
     let replaced = parse_with(&format!("{LEAST}\n{file}"), &[("CASEBRIDGE_ROUTE", "[]")]).unwrap();
-    assert_eq!(replaced.tasks.routes.routes(), []);
+    assert_eq!(replaced.tasks.routes, RouteTable::default());
 }
 
 #[test]
@@ -1372,4 +1372,140 @@ fn every_mistake_in_a_route_is_told_with_its_place_and_what_there_is() {
     assert!(errors[0].contains("CASEBRIDGE_ROUTE: expected tables, each under [[route]]"), "{errors:?}");
     let errors = parse_with(LEAST, &[("CASEBRIDGE_ROUTES", "[]")]).unwrap_err().0;
     assert!(errors[0].contains("did you mean CASEBRIDGE_ROUTE?"), "{errors:?}");
+}
+
+#[test]
+fn routes_of_both_directions_are_read_and_keep_their_numbers() {
+    let file = r#"
+[[route]]
+match = { label = ["gcp-*", "shop"], field = { "Team" = "Payments" } }
+google = { parent = "projects/shop-prod", classification = "Compute Engine", language_code = "de", subscribers = [] }
+
+[[route]]
+match = { title = "*internal*" }
+mirror = false
+
+[[route]]
+google = { test_case = true, time_zone = "Europe/Berlin", classification = 100152 }
+"#;
+    let config = with_routes("jira", file).unwrap();
+    let (google, company) = (config.tasks.routes.google_routes(), config.tasks.routes.company_routes());
+    let numbers = |routes: &[(usize, _)]| routes.iter().map(|(number, _)| *number).collect::<Vec<_>>();
+    assert_eq!(google.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [2]);
+    assert_eq!(numbers(company), [1, 3]);
+    let (first, last) = (&company[0].1, &company[1].1);
+    assert_eq!((first.conditions.label.len(), first.conditions.fields["Team"].len()), (2, 1));
+    assert_eq!(
+        first.placement.describe(),
+        "parent projects/shop-prod, classification Compute Engine, language_code de, 0 subscribers"
+    );
+    assert!(last.conditions.is_empty());
+    assert_eq!(last.placement.describe(), "classification 100152, time_zone Europe/Berlin, test_case true");
+    // A project below the organisation is polled with it. One beside a project is polled besides.
+    assert!(config.google.csapi.other_parents.is_empty());
+    let project = with_crm("jira", &[]).replace("organizations/123", "projects/shop");
+    let config = parse(&format!("{project}\n{file}")).unwrap();
+    assert_eq!(config.google.csapi.other_parents, ["projects/shop-prod"]);
+}
+
+#[test]
+fn every_mistake_in_a_route_to_google_is_told() {
+    let google = "google = { language_code = \"de\" }";
+    for (kind, lines, expected) in [
+        (
+            "jira",
+            format!("{google}\nmirror = false"),
+            "route 1 has google, which is for company cases, and mirror",
+        ),
+        ("jira", format!("{google}\nset = {{}}"), "route 1 has google, which is for company cases, and set"),
+        (
+            "jira",
+            format!("match = {{ title = \"x\", priority = \"P0\" }}\n{google}"),
+            "route 1, match: priority and title are for Google cases; a route with google is for company cases, and matches project, ",
+        ),
+        (
+            "jira",
+            "match = { label = \"x\" }\nmirror = false".to_owned(),
+            "route 1, match: label is for company cases, which need google; a route for Google cases, with mirror or set, matches project, ",
+        ),
+        ("jira", "google = {}".to_owned(), "route 1, google is empty: give some of parent, classification"),
+        ("jira", "google = { parnet = \"x\" }".to_owned(), "there is no key parnet; did you mean parent?"),
+        (
+            "jira",
+            "google = { parent = \"shop\" }".to_owned(),
+            "google.parent: expected projects/ID or organizations/NUMBER",
+        ),
+        (
+            "jira",
+            "google = { parent = \"organizations/7\" }".to_owned(),
+            "route 1, google.parent is organizations/7, and google.parent is organizations/123",
+        ),
+        (
+            "jira",
+            "google = { subscribers = [\"jane\"] }".to_owned(),
+            "google.subscribers: \"jane\" is no email address",
+        ),
+        ("jira", format!("match = {{ label = [] }}\n{google}"), "route 1, match.label is empty"),
+        (
+            "jira",
+            format!("match = {{ field = {{ Team = 7 }} }}\n{google}"),
+            "route 1, match.field: expected a text",
+        ),
+        (
+            "servicenow",
+            format!("match = {{ label = \"x\" }}\n{google}"),
+            "route 1, match.label: ServiceNow has nothing of that kind; it has project, issue_type, component, field",
+        ),
+        (
+            "servicenow",
+            format!("match = {{ field = {{ \"Short name\" = \"x\" }} }}\n{google}"),
+            "route 1, match.field: \"Short name\" is no name of a column",
+        ),
+        (
+            "request-tracker",
+            format!("match = {{ issue_type = \"x\" }}\n{google}"),
+            "route 1, match.issue_type: Request Tracker has nothing of that kind; it has project, field",
+        ),
+        (
+            "zendesk",
+            format!("match = {{ field = {{ Team = \"x\" }} }}\n{google}"),
+            "route 1, match.field: \"Team\" is no field's ID",
+        ),
+        ("jira", format!("{google}\n[[route]]\n{google}"), "route 1 matches every case"),
+    ] {
+        let errors = with_routes(kind, &format!("[[route]]\n{lines}")).unwrap_err().0;
+        assert_eq!(errors.len(), 1, "{lines}: {errors:?}");
+        assert!(errors[0].contains(expected), "{lines}: {errors:?}");
+    }
+    // The directions do not hide each other.
+    assert!(with_routes("jira", &format!("[[route]]\nmirror = false\n[[route]]\n{google}")).is_ok());
+}
+
+#[test]
+fn people_leave_the_house_only_with_the_domains_that_may() {
+    use casebridge::cases::PeopleSource;
+
+    let good = "parent_field = \"Google project\"\nsubscribers_from = [\"reporter\", \"field:Contacts\"]\n\
+                subscriber_domains = [\"Example.com\", \"@example.org\"]";
+    let config = parse(&with(&[("google", good)])).unwrap();
+    let placing = config.tasks.placing;
+    assert_eq!(placing.parent_field.as_deref(), Some("Google project"));
+    assert_eq!(
+        placing.subscribers_from,
+        [PeopleSource::Reporter, PeopleSource::Field("Contacts".to_owned())]
+    );
+    assert_eq!(placing.subscriber_domains, ["example.com", "example.org"]);
+    for (lines, expected) in [
+        ("subscribers_from = [\"watchers\"]", "google.subscriber_domains is missing"),
+        ("subscribers_from = [\"watchers\"]\nsubscriber_domains = []", "google.subscriber_domains is empty"),
+        (
+            "subscribers_from = [\"everybody\"]\nsubscriber_domains = [\"example.com\"]",
+            "expected some of \"reporter\"",
+        ),
+        ("subscriber_domains = [\"jane@example.com\"]", "\"jane@example.com\" is no domain"),
+    ] {
+        let errors = parse(&with(&[("google", lines)])).unwrap_err().0;
+        assert_eq!(errors.len(), 1, "{lines}: {errors:?}");
+        assert!(errors[0].contains(expected), "{lines}: {errors:?}");
+    }
 }

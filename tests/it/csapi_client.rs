@@ -15,13 +15,13 @@ use casebridge::cases::{
 };
 use casebridge::clock::{Clock as _, ManualClock, SharedClock, SystemClock};
 use casebridge::csapi::{Csapi, CsapiSettings};
-use casebridge::entities::{Priority, PriorityReading, Side};
+use casebridge::entities::{GooglePlacement, Priority, PriorityReading, Side};
 use casebridge::outbound::{
     Credentials, GoogleCredentials, NoCredentials, RetryPolicy, Upstream, UpstreamSettings,
 };
 use casebridge::sandbox::csapi::{
-    self as sandbox, Author, CLASSIFICATION_ID, ClassificationState, Order, PageStyle, SandboxCsapi,
-    synthetic_sha256,
+    self as sandbox, Author, CLASSIFICATION_ID, ClassificationState, Order, PageStyle, STORAGE_ID,
+    SUCCESSOR_ID, SandboxCsapi, synthetic_sha256,
 };
 use casebridge::sandbox::faults::{Effect, Fault};
 use casebridge::telemetry::Metrics;
@@ -46,6 +46,7 @@ fn settings() -> CsapiSettings {
         test_cases: true,
         key_expires: None,
         events: None,
+        other_parents: Vec::new(),
     }
 }
 
@@ -126,6 +127,7 @@ fn new_case(counterpart: &str) -> NewCase {
         counterpart: counterpart.to_owned(),
         idempotency_key: "creation".to_owned(),
         placement: Placement::default(),
+        google: GooglePlacement::default(),
     }
 }
 
@@ -975,4 +977,83 @@ async fn the_check_says_what_is_wrong_and_what_to_do() {
     }
     let calls = world.sandbox.faults().calls();
     assert!(calls.iter().all(|call| call.method == "GET"), "a check changes nothing");
+}
+
+#[tokio::test]
+async fn the_words_of_a_classification_are_looked_up_once_a_day_and_again_when_google_refuses_its_id() {
+    let world = World::new().await;
+    world.sandbox.adjust(|switches| switches.page_style = PageStyle::Full);
+    let upstream = upstream_by(world.clock.clone(), &world.url, Arc::new(NoCredentials));
+    let csapi = Csapi::new(settings(), upstream).unwrap();
+    let listings = || {
+        let calls = world.sandbox.faults().calls();
+        calls.iter().filter(|call| call.path.contains("caseClassifications:search")).count()
+    };
+    for _ in 0..3 {
+        assert_eq!(csapi.classification_id("cloud storage").await.unwrap(), STORAGE_ID);
+        assert_eq!(csapi.classification_id(CLASSIFICATION_ID).await.unwrap(), CLASSIFICATION_ID);
+    }
+    assert_eq!(listings(), 1);
+    world.clock.advance(TimeDelta::hours(25));
+    assert_eq!(csapi.classification_id("cloud storage").await.unwrap(), STORAGE_ID);
+    assert_eq!(listings(), 2);
+
+    world.sandbox.set_classification(STORAGE_ID, ClassificationState::Expired);
+    world.sandbox.set_classification(SUCCESSOR_ID, ClassificationState::Listed);
+    let google = |id: &str| GooglePlacement {
+        classification: Some(id.to_owned()),
+        subscribers: Some(vec!["jane@example.com".to_owned()]),
+        ..GooglePlacement::default()
+    };
+    let refused = csapi.create(&NewCase { google: google(STORAGE_ID), ..new_case("1") }).await.unwrap_err();
+    assert_eq!(refused.kind, ApiErrorKind::Refused);
+    assert_eq!(csapi.classification_id("cloud storage").await.unwrap(), SUCCESSOR_ID);
+    assert_eq!(listings(), 3);
+    let gone = csapi.classification_id(STORAGE_ID).await.unwrap_err().to_string();
+    assert!(gone.contains("has given up the classification"), "{gone}");
+
+    let created = csapi.create(&NewCase { google: google(SUCCESSOR_ID), ..new_case("1") }).await.unwrap();
+    assert_eq!(created.subscribers.as_deref(), Some(&["jane@example.com".to_owned()][..]));
+    let others = ["joe@example.com".to_owned(), "ann@example.com".to_owned()];
+    csapi.set_subscribers(&created.id, &others).await.unwrap();
+    let now = csapi.get(&created.id).await.unwrap().unwrap();
+    assert_eq!(now.subscribers.as_deref(), Some(&others[..]));
+    assert_eq!((now.title, now.priority), (created.title, created.priority), "a mask keeps the rest");
+}
+
+#[tokio::test]
+async fn projects_that_routes_name_beside_a_project_are_polled_too() {
+    let world = World::new().await;
+    for project in ["shop", "lab"] {
+        world.sandbox.add_project(project).unwrap();
+    }
+    let case = world.open("in the shop", "x");
+    let one = CsapiSettings { parent: "projects/lab".to_owned(), ..settings() };
+    let both = CsapiSettings { other_parents: vec!["projects/shop".to_owned()], ..one.clone() };
+    let (one, both) = (world.with(one), world.with(both));
+    let since = world.clock.now() - TimeDelta::hours(1);
+    assert!(one.search_updated(since).await.unwrap().cases.is_empty());
+    let found = both.search_updated(since).await.unwrap().cases;
+    assert_eq!(found.iter().map(|case| case.id.as_str()).collect::<Vec<_>>(), [case.as_str()]);
+    // A field of a case may name what is watched, and nothing else.
+    assert!(
+        both.check_parent("projects/shop").await.is_ok() && both.check_parent("projects/lab").await.is_ok()
+    );
+    for (system, parent, words) in [
+        (&one, "projects/shop", "does not watch projects/shop"),
+        (&world.csapi, "projects/nowhere", "does not exist"),
+        (&world.csapi, "organizations/7", "does not watch organizations/7"),
+    ] {
+        let problem = system.check_parent(parent).await.unwrap_err().to_string();
+        assert!(problem.contains(words), "{problem}");
+    }
+    assert!(world.csapi.check_parent("projects/shop").await.is_ok());
+
+    // A lost creation is looked for where it was made.
+    let google = GooglePlacement { parent: Some("projects/shop".to_owned()), ..GooglePlacement::default() };
+    let made = one.create(&NewCase { google, ..new_case("4711") }).await.unwrap();
+    assert!(made.id.starts_with("projects/shop/cases/"), "{}", made.id);
+    assert_eq!(one.find_counterpart("4711", None).await.unwrap(), None);
+    let found = one.find_counterpart_under("projects/shop", "4711", None).await.unwrap();
+    assert_eq!(found.map(|case| case.id), Some(made.id));
 }

@@ -94,6 +94,7 @@ fn new_case() -> NewCase {
         counterpart: "organizations/1/cases/2".to_owned(),
         idempotency_key: "k".to_owned(),
         placement: Placement::default(),
+        google: casebridge::entities::GooglePlacement::default(),
     }
 }
 

@@ -274,6 +274,7 @@ fn new_case(counterpart: &str) -> NewCase {
         counterpart: counterpart.to_owned(),
         idempotency_key: "k".to_owned(),
         placement: Placement::default(),
+        google: casebridge::entities::GooglePlacement::default(),
     }
 }
 

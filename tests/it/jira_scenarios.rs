@@ -361,6 +361,7 @@ async fn an_issue_whose_request_type_belongs_to_another_issue_type_is_refused_as
         counterpart: "organizations/123/cases/1".to_owned(),
         idempotency_key: "k".to_owned(),
         placement: casebridge::cases::Placement::default(),
+        google: casebridge::entities::GooglePlacement::default(),
     };
     let error = world.deps.systems[Side::Company].create(&case).await.unwrap_err().to_string();
     for part in ["customfield_10010", "company.jira.request_type", "company.jira.issue_type"] {

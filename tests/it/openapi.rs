@@ -9,9 +9,9 @@ use boon::{Compiler, Draft, Schemas};
 use casebridge::clock::Clock as _;
 use casebridge::config::Platform;
 use casebridge::entities::{
-    CaseMapping, CompanyCaseId, Conflict, Dirty, Failing, FirstSeen, GoogleCaseName, KnownCase, Lease,
-    Missing, Notice, Order, PendingCreation, Priority, ReadOnly, Refusable, Refusal, Side, Sides, Skipped,
-    Source,
+    CaseMapping, CompanyCaseId, Conflict, ConflictCause, Dirty, Failing, FirstSeen, GoogleCaseName,
+    KnownCase, Lease, Missing, Notice, Order, PendingCreation, Priority, ReadOnly, Refusable, Refusal, Side,
+    Sides, Skipped, Source,
 };
 use casebridge::http::{Access, ROUTES};
 use casebridge::sandbox::faults::{Effect, Fault};
@@ -558,7 +558,12 @@ fn full(world: &World) -> CaseMapping {
     let missing = Missing { since: now, reads: 2, read_at: now };
     state.missing = Sides { google: Some(missing), company: Some(missing) };
     state.merged_into = Some("8".to_owned());
-    state.conflict = Some(Conflict { reason: "it names another".to_owned(), since: now, told: true });
+    state.conflict = Some(Conflict {
+        reason: "it names another".to_owned(),
+        since: now,
+        told: true,
+        cause: ConflictCause::Claim,
+    });
     let read_only = || Some(ReadOnly { since: now, tried_at: now, told: true });
     state.read_only = Sides { google: read_only(), company: read_only() };
     state.failing = Some(Box::new(Failing { since: now, last_at: now, tries: 3, hangs: 1, repeats: true }));

@@ -286,7 +286,7 @@ async fn zendesk_makes_its_own_secret_which_the_configuration_gets() {
     };
     let hears = |text: &str| {
         let ticket = zendesk.ticket(&ticket).unwrap();
-        ticket.comments.iter().any(|comment| comment.body.contains(text))
+        ticket.comments.iter().any(|comment| comment.text.contains(text))
     };
     pushed.talk(zendesk.faults(), &says, &hears).await;
     let (code, text) = pushed.run(&["push", "disable", "company"]).await;

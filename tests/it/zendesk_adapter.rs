@@ -244,6 +244,7 @@ fn new_case(counterpart: &str) -> NewCase {
         counterpart: counterpart.to_owned(),
         idempotency_key: format!("create {counterpart}"),
         placement: Placement::default(),
+        google: casebridge::entities::GooglePlacement::default(),
     }
 }
 

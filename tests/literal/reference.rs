@@ -204,6 +204,7 @@ fn counterpart_of(from: Side, case: &Case) -> NewCase {
         counterpart: case.id.clone(),
         idempotency_key: String::new(),
         placement: Placement::default(),
+        google: casebridge::entities::GooglePlacement::default(),
     }
 }
 

@@ -226,6 +226,7 @@ async fn a_ticket_says_who_made_it_where_it_lies_and_where_people_find_it() {
         counterpart: "organizations/1/cases/5".to_owned(),
         idempotency_key: String::new(),
         placement: Placement::default(),
+        google: casebridge::entities::GooglePlacement::default(),
     };
     let ours = crm.adapter.create(&new).await.unwrap().id;
     let home = server.home();
@@ -490,6 +491,7 @@ async fn a_ticket_that_is_made_and_may_not_be_seen_is_made_once() {
         counterpart: "organizations/1/cases/5".to_owned(),
         idempotency_key: String::new(),
         placement: Placement::default(),
+        google: casebridge::entities::GooglePlacement::default(),
     };
     let made = crm.adapter.create(&case).await.unwrap();
     let ticket = crm.jane.ticket(&made.id).await;
@@ -582,6 +584,7 @@ async fn without_the_right_to_set_fields_one_ticket_is_made_and_is_completed_whe
         counterpart: format!("organizations/1/cases/{number}"),
         idempotency_key: String::new(),
         placement: Placement::default(),
+        google: casebridge::entities::GooglePlacement::default(),
     };
     for _ in 0..3 {
         let error = adapter.create(&case(5)).await.unwrap_err();

@@ -9,6 +9,7 @@ use casebridge::crm::PriorityWords;
 use casebridge::crm::request_tracker::RequestTrackerSettings;
 use casebridge::entities::Priority;
 use casebridge::sandbox::faults::Faults;
+use casebridge::sync::{CompanyConditions, Pattern};
 use serde_json::{Value, json};
 
 use crate::server::{NUMBERS, Person, Server, Slot};
@@ -267,6 +268,45 @@ impl Desk for RequestTrackerDesk {
         // A queue is named by its ID here.
         let queue = name("Queue").map(|_| self.slot.queue.clone());
         Placement { project: queue, assignee: name("Owner"), ..Placement::default() }
+    }
+
+    fn conditions(&self) -> CompanyConditions {
+        CompanyConditions {
+            project: vec![Pattern::new(&self.slot.queue)],
+            fields: [("Team".to_owned(), vec![Pattern::new("shop*")])].into(),
+            ..CompanyConditions::default()
+        }
+    }
+
+    async fn marks(&self, case: &str) {
+        self.jane.changes(case, json!({ "CustomFields": { "Team": "Shop front" } })).await;
+    }
+
+    fn misnamed(&self) -> Vec<(CompanyConditions, &'static str)> {
+        let one = |text: &str| vec![Pattern::new(text)];
+        let usual = CompanyConditions::default;
+        vec![
+            (CompanyConditions { project: one("No such queue"), ..usual() }, "Support 1"),
+            (CompanyConditions { fields: [("Taem".to_owned(), one("x"))].into(), ..usual() }, "Team"),
+        ]
+    }
+
+    async fn text_field(&self) -> String {
+        "Google project".to_owned()
+    }
+
+    async fn writes_field(&self, case: &str, text: &str) {
+        self.jane.changes(case, json!({ "CustomFields": { "Google project": text } })).await;
+    }
+
+    async fn follows(&self, case: &str, address: &str, on: bool) {
+        let ticket = self.jane.ticket(case).await;
+        let known = ticket["Cc"].as_array().into_iter().flatten().filter_map(|one| one["id"].as_str());
+        let mut all: Vec<&str> = known.filter(|one| *one != address).collect();
+        if on {
+            all.push(address);
+        }
+        self.jane.changes(case, json!({ "Cc": all })).await;
     }
 
     fn faults(&self) -> Option<&Faults> {

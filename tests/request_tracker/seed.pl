@@ -36,6 +36,13 @@ must( $state->Create(
     Type       => 'FreeformSingle',
     LookupType => 'RT::Queue-RT::Ticket',
 ) );
+# Fields that routes and the choice of a Google project go by.
+my @texts;
+for my $title ( 'Google project', 'Team' ) {
+    my $text = RT::CustomField->new($system);
+    must( $text->Create( Name => $title, Type => 'FreeformSingle', LookupType => 'RT::Queue-RT::Ticket' ) );
+    push @texts, $text;
+}
 
 sub user {
     my ( $name, $real_name ) = @_;
@@ -64,12 +71,12 @@ my @field_rights = qw(SeeCustomField ModifyCustomField);
 for my $slot ( 1 .. $slots ) {
     my $queue = RT::Queue->new($system);
     must( $queue->Create( Name => "Support $slot" ) );
-    for my $field ( $flag, $name, $state ) { must( $field->AddToObject($queue) ) }
+    for my $field ( $flag, $name, $state, @texts ) { must( $field->AddToObject($queue) ) }
     my $user = user( "casebridge-$slot", "Casebridge $slot" );
     for my $right (@rights) {
         must( $user->PrincipalObj->GrantRight( Right => $right, Object => $queue ) );
     }
-    for my $field ( $flag, $name, $state ) {
+    for my $field ( $flag, $name, $state, @texts ) {
         for my $right (@field_rights) {
             must( $user->PrincipalObj->GrantRight( Right => $right, Object => $field ) );
         }

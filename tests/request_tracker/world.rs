@@ -133,6 +133,7 @@ impl World {
                 routes: casebridge::sync::RouteTable::default(),
                 poll_every: casebridge::entities::Sides::default(),
                 announced: casebridge::entities::Sides::default(),
+                placing: casebridge::sync::Placing::default(),
             },
             metrics,
             stop: CancellationToken::new(),

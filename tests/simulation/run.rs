@@ -548,6 +548,7 @@ fn instance(world: &Shared, setting: &Setting, number: usize) -> Arc<Deps> {
             routes: casebridge::sync::RouteTable::default(),
             poll_every: casebridge::entities::Sides::default(),
             announced: casebridge::entities::Sides::default(),
+            placing: casebridge::sync::Placing::default(),
         },
         metrics: METRICS.get_or_init(Metrics::shared).clone(),
         stop: CancellationToken::new(),

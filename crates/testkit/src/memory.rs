@@ -376,5 +376,6 @@ pub fn settings(tolerances: ToleranceTable, syncs_per_minute: u32) -> TaskSettin
         routes: casebridge::sync::RouteTable::default(),
         poll_every: casebridge::entities::Sides::default(),
         announced: casebridge::entities::Sides::default(),
+        placing: casebridge::sync::Placing::default(),
     }
 }

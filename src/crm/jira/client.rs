@@ -508,6 +508,20 @@ impl Client {
         Ok(all.filter(|status| seen.insert(status.name.clone())).collect())
     }
 
+    /// Returns the users who watch an issue. Needs the permission "View voters and watchers".
+    pub(super) async fn watchers(&self, id: &str) -> Result<Vec<User>, ApiError> {
+        let answer: wire::Watchers =
+            self.upstream.read(Call::get(format!("{}/watchers", issue_path(id)))).await?;
+        Ok(answer.watchers)
+    }
+
+    /// Returns the components of a project.
+    ///
+    /// Source: "Get project components", Jira Cloud REST API v2 and Jira Data Center REST API.
+    pub(super) async fn components(&self, project: &str) -> Result<Vec<wire::Named>, ApiError> {
+        self.upstream.read(Call::get(format!("/rest/api/2/project/{}/components", segment(project)))).await
+    }
+
     pub(super) async fn transitions(&self, id: &str) -> Result<Vec<wire::Transition>, ApiError> {
         let call = Call::get(format!("{}/transitions", issue_path(id))).query("expand", "transitions.fields");
         let answer: wire::Transitions = self.upstream.read(call).await?;

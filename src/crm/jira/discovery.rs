@@ -99,6 +99,11 @@ impl Fields {
         })
     }
 
+    /// Returns all fields of Jira.
+    pub(super) fn all(&self) -> &[wire::Field] {
+        &self.all
+    }
+
     /// Returns the fields of a new case with this placement, by ID: those of the configuration, and those of the route, which come first.
     pub(super) fn of_new(
         &self,

@@ -14,6 +14,7 @@
 //! | `markup` | plain text in wiki notation |
 //! | `readable` | wiki notation of people as plain text |
 //! | `filename` | names of files |
+//! | `details` | what routes go by, and the people of an issue |
 //! | `discovery` | the custom fields, found by name |
 //! | `transitions` | the transitions that close and reopen |
 //! | `check` | `casebridge check` |
@@ -21,6 +22,7 @@
 mod check;
 mod client;
 mod closing;
+mod details;
 mod discovery;
 mod filename;
 mod files;
@@ -55,8 +57,9 @@ use super::PriorityWords;
 use super::content::Text;
 use crate::cases::{
     ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment, Content,
-    CredentialEnd, Download, Filing, Finding, Found, KnownStatus, Needs, NewAttachment, NewCase, NewComment,
-    Placement, Statuses, Sweep, TextLimit, Visibility, Written, is_same_name, markers, utf16_units,
+    CredentialEnd, Details, Download, Filing, Finding, Found, KnownStatus, Needs, NewAttachment, NewCase,
+    NewComment, Placement, Statuses, Sweep, TextLimit, Visibility, Wanted, Written, is_same_name, markers,
+    utf16_units,
 };
 use crate::clock::SharedClock;
 use crate::crm::CrmKind as _;
@@ -238,6 +241,7 @@ impl Jira {
             scope: issue.key.as_deref().and_then(reference::project).map(str::to_owned),
             synchronize: issue.holds(&fields.flag.id, &self.settings().flag_value),
             filing: Filing::default(),
+            subscribers: None,
             key: issue.key.clone(),
             state: None,
             escalated: false,
@@ -915,6 +919,14 @@ impl CaseSystem for Jira {
 
     async fn check_placement(&self, placement: &Placement) -> Finding {
         check::placement(&self.client, placement).await
+    }
+
+    async fn details(&self, id: &str, wanted: &Wanted) -> Result<Details, ApiError> {
+        details::read(&self.client, id, wanted).await
+    }
+
+    async fn check_details(&self, wanted: &Wanted, terms: &Details) -> Finding {
+        details::check(&self.client, wanted, terms).await
     }
 }
 

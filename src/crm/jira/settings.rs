@@ -302,6 +302,10 @@ impl CrmKind for JiraSettings {
         &["project", "issue_type", "component", "labels", "assignee", "request_type", "fields"]
     }
 
+    fn match_keys(&self) -> &'static [&'static str] {
+        &["project", "issue_type", "component", "label", "field"]
+    }
+
     fn placement_mistakes(&self, placement: &Placement) -> Vec<String> {
         let mut mistakes = Vec::new();
         let mut demand = |holds: bool, mistake: String| {

@@ -24,7 +24,7 @@ impl WireError {
 pub(super) struct Issue {
     pub(super) id: String,
     pub(super) key: Option<String>,
-    fields: Map<String, Value>,
+    pub(super) fields: Map<String, Value>,
 }
 
 impl Issue {
@@ -398,6 +398,12 @@ impl Named {
     pub(super) fn is(&self, wanted: &str) -> bool {
         self.id == wanted || self.shown().to_lowercase() == wanted.to_lowercase()
     }
+}
+
+/// Answer of `watchers`. The list is required, so that an answer of another kind is not taken for an issue that nobody watches.
+#[derive(Debug, Deserialize)]
+pub(super) struct Watchers {
+    pub(super) watchers: Vec<User>,
 }
 
 /// Answer of `transitions`.

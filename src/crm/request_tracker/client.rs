@@ -136,6 +136,19 @@ impl Client {
         }
     }
 
+    /// Returns the email address of a user: its name if that is one, as of users whom a mail has made; else the one of its record. `None` if
+    /// the connector's user may not see it.
+    pub(super) async fn address(&self, name: &str) -> Result<Option<String>, ApiError> {
+        if name.contains('@') {
+            return Ok(Some(name.to_owned()));
+        }
+        match self.upstream.read::<Value>(Call::get(format!("/REST/2.0/user/{}", segment(name)))).await {
+            Ok(user) => Ok(wire::text(&user, "EmailAddress")),
+            Err(error) if matches!(error.status, Some(403 | 404)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Reads a custom field by its ID.
     pub(super) async fn custom_field(&self, id: &str) -> Result<Value, ApiError> {
         self.upstream.read(Call::get(format!("/REST/2.0/customfield/{}", segment(id)))).await

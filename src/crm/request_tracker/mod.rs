@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `settings` | the `[company.request-tracker]` section |
 //! | `client` | the calls of the REST API |
+//! | `details` | what routes go by, and the people of a case |
 //! | `wire` | Request Tracker's JSON |
 //! | `mail` | texts out of the parts of a mail |
 //! | `download` | content out of the JSON that it comes in |
@@ -14,6 +15,7 @@
 
 mod check;
 mod client;
+mod details;
 mod download;
 mod filename;
 pub mod mail;
@@ -37,8 +39,8 @@ use super::expiry;
 use super::reference::path_within;
 use crate::cases::{
     ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment, Content,
-    CredentialEnd, Download, Filing, Finding, Found, KnownStatus, Needs, NewAttachment, NewCase, NewComment,
-    Placement, Statuses, Sweep, TextLimit, Visibility, Written, is_same_name,
+    CredentialEnd, Details, Download, Filing, Finding, Found, KnownStatus, Needs, NewAttachment, NewCase,
+    NewComment, Placement, Statuses, Sweep, TextLimit, Visibility, Wanted, Written, is_same_name,
 };
 use crate::entities::{GoogleCaseName, Priority, PriorityReading, Side};
 use crate::outbound::Upstream;
@@ -149,6 +151,7 @@ impl RequestTracker {
                 let values = wire::custom_field(ticket, field).unwrap_or_default();
                 values.first().map(|text| (*text).to_owned()).unwrap_or_default()
             }),
+            subscribers: None,
             id,
         }))
     }
@@ -886,6 +889,14 @@ impl CaseSystem for RequestTracker {
 
     async fn check_placement(&self, placement: &Placement) -> Finding {
         check::placement(&self.client, placement).await
+    }
+
+    async fn details(&self, id: &str, wanted: &Wanted) -> Result<Details, ApiError> {
+        details::read(&self.client, id, wanted).await
+    }
+
+    async fn check_details(&self, wanted: &Wanted, terms: &Details) -> Finding {
+        details::check(&self.client, wanted, terms).await
     }
 }
 

@@ -170,6 +170,10 @@ impl CrmKind for RequestTrackerSettings {
         &["project", "assignee", "fields"]
     }
 
+    fn match_keys(&self) -> &'static [&'static str] {
+        &["project", "field"]
+    }
+
     fn placement_mistakes(&self, placement: &Placement) -> Vec<String> {
         let own = [&self.flag_field, &self.google_name_field].into_iter().chain(&self.google_state_field);
         let own: Vec<String> = own.map(|name| name.trim().to_lowercase()).collect();

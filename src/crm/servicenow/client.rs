@@ -348,6 +348,33 @@ impl Client {
         Ok(record)
     }
 
+    /// Reads columns of a record, each as an object with its value and its display value.
+    pub(super) async fn both_values(&self, id: &str, columns: &[&str]) -> Result<Value, ApiError> {
+        let call = Call::get(self.path(id)?)
+            .query("sysparm_fields", format!("sys_id,{}", columns.join(",")))
+            .query("sysparm_display_value", "all")
+            .query("sysparm_exclude_reference_link", "true");
+        let answer: Answer<Value> = self.upstream.read(call).await?;
+        Ok(answer.result)
+    }
+
+    /// Returns the email addresses of these users, as far as the connector's user may read them.
+    pub(super) async fn addresses(&self, users: &[&str]) -> Result<Vec<String>, ApiError> {
+        let mut addresses = Vec::new();
+        for some in users.chunks(MOST_IDS) {
+            let query = Query::default().one_of("sys_id", some);
+            let mut one = outbound::Listing::default();
+            let page =
+                self.page("/api/now/table/sys_user", &query, Some("sys_id,email"), MOST_IDS, 0, &mut one);
+            let (found, _) = page.await?;
+            let text = |user: &Value, name: &str| user.get(name).and_then(Value::as_str).map(str::to_owned);
+            // Checks each user, since ServiceNow may have ignored the condition.
+            let is_asked = |user: &&Value| text(user, "sys_id").is_some_and(|id| some.contains(&id.as_str()));
+            addresses.extend(found.iter().filter(is_asked).filter_map(|user| text(user, "email")));
+        }
+        Ok(addresses)
+    }
+
     async fn read_record(&self, call: Call, label: &str) -> Result<Record, ApiError> {
         let answer: Answer<Value> = self.upstream.read(values(call)).await?;
         Record::read(answer.result).map_err(|error| self.error(ApiErrorKind::Unreadable, label, error))

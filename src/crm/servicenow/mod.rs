@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `settings` | the `[company.servicenow]` section |
 //! | `client` | the calls of the REST API, and its caches |
+//! | `details` | what routes go by, and the people of a case |
 //! | `query` | encoded queries |
 //! | `wire` | ServiceNow's JSON |
 //! | `text` | plain text in a journal |
@@ -23,6 +24,7 @@
 mod address;
 mod check;
 mod client;
+mod details;
 mod query;
 mod settings;
 pub mod text;
@@ -44,9 +46,9 @@ use super::content::{Text, media_type, one_line};
 use super::jira::stored_filename;
 use crate::cases::{
     ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment, Content,
-    CredentialEnd, Download, Filing, Finding, Found, GOOGLE_STATE_ROOM, KnownStatus, Needs, NewAttachment,
-    NewCase, NewComment, Placement, Statuses, Sweep, TextLimit, Visibility, Written, is_same_name,
-    utf16_units,
+    CredentialEnd, Details, Download, Filing, Finding, Found, GOOGLE_STATE_ROOM, KnownStatus, Needs,
+    NewAttachment, NewCase, NewComment, Placement, Statuses, Sweep, TextLimit, Visibility, Wanted, Written,
+    is_same_name, utf16_units,
 };
 use crate::clock::SharedClock;
 use crate::crm::CrmKind as _;
@@ -142,6 +144,7 @@ impl ServiceNow {
             }),
             synchronize: record.is(&settings.flag_field),
             filing: Filing::default(),
+            subscribers: None,
             state: None,
             escalated: false,
             status: record.text("state").map(str::to_owned).into_iter().collect(),
@@ -783,6 +786,14 @@ impl CaseSystem for ServiceNow {
 
     async fn check_placement(&self, placement: &Placement) -> Finding {
         check::placement(&self.client, placement).await
+    }
+
+    async fn details(&self, id: &str, wanted: &Wanted) -> Result<Details, ApiError> {
+        details::read(&self.client, id, wanted).await
+    }
+
+    async fn check_details(&self, wanted: &Wanted, terms: &Details) -> Finding {
+        details::check(&self.client, wanted, terms).await
     }
 }
 

@@ -522,6 +522,19 @@ impl CrmKind for ServiceNowSettings {
         &["assignee", "group", "fields"]
     }
 
+    fn match_keys(&self) -> &'static [&'static str] {
+        &["project", "issue_type", "component", "field"]
+    }
+
+    fn field_mistake(&self, name: &str) -> Option<String> {
+        (!is_name(name)).then(|| {
+            format!(
+                "{name:?} is no name of a column. If it is a label, give the column's name, usually {}",
+                self.likely_column(name, false)
+            )
+        })
+    }
+
     fn placement_mistakes(&self, placement: &Placement) -> Vec<String> {
         let mut mistakes = Vec::new();
         for (key, value) in [("group", &placement.group), ("assignee", &placement.assignee)] {

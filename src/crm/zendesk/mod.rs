@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `settings` | the `[company.zendesk]` section |
 //! | `client` | the calls of the REST API, and its caches |
+//! | `details` | what routes go by, and the people of a case |
 //! | `wire` | Zendesk's JSON |
 //! | `text` | plain text as a comment's HTML |
 //! | `closing` | ways in which a ticket was closed, and the comments that a merge leaves |
@@ -25,6 +26,7 @@
 mod check;
 mod client;
 mod closing;
+mod details;
 mod pacing;
 mod push;
 mod reference;
@@ -50,8 +52,8 @@ use super::jira::stored_filename;
 use crate::cases::markers::COMPANY_DESCRIPTION_HEADER;
 use crate::cases::{
     ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment, Content,
-    CredentialEnd, Download, Filing, Finding, Found, KnownStatus, Needs, NewAttachment, NewCase, NewComment,
-    Placement, Statuses, Sweep, TextLimit, Visibility, Written, is_same_name,
+    CredentialEnd, Details, Download, Filing, Finding, Found, KnownStatus, Needs, NewAttachment, NewCase,
+    NewComment, Placement, Statuses, Sweep, TextLimit, Visibility, Wanted, Written, is_same_name,
 };
 use crate::clock::SharedClock;
 use crate::crm::CrmKind as _;
@@ -191,6 +193,7 @@ impl Zendesk {
                 let text = known.fields.google_state.and_then(|field| ticket.line(field));
                 text.unwrap_or_default().to_owned()
             }),
+            subscribers: None,
         }
     }
 
@@ -950,6 +953,14 @@ impl CaseSystem for Zendesk {
 
     async fn check_placement(&self, placement: &Placement) -> Finding {
         check::placement(&self.client, placement).await
+    }
+
+    async fn details(&self, id: &str, wanted: &Wanted) -> Result<Details, ApiError> {
+        details::read(&self.client, id, wanted).await
+    }
+
+    async fn check_details(&self, wanted: &Wanted, terms: &Details) -> Finding {
+        details::check(&self.client, wanted, terms).await
     }
 }
 

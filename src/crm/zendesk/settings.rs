@@ -183,6 +183,16 @@ impl CrmKind for ZendeskSettings {
         &["issue_type", "labels", "assignee", "group", "request_type", "fields"]
     }
 
+    fn match_keys(&self) -> &'static [&'static str] {
+        &["project", "issue_type", "component", "label", "field"]
+    }
+
+    fn field_mistake(&self, name: &str) -> Option<String> {
+        (!is_number(name)).then(|| {
+            format!("{name:?} is no field's ID: give the number in the field's address (Admin Center, Tickets, Fields)")
+        })
+    }
+
     fn placement_mistakes(&self, placement: &Placement) -> Vec<String> {
         let mut mistakes = Vec::new();
         let mut demand = |holds: bool, mistake: String| {

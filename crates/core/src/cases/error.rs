@@ -135,6 +135,17 @@ fn one_line(text: &str, longest: usize) -> String {
     line
 }
 
+/// Error of looking up a value that decides where a Google case is created.
+#[derive(Debug, thiserror::Error)]
+pub enum PlacementError {
+    /// The value cannot be used. Holds the problem and the remedy, for people.
+    #[error("{0}")]
+    Unusable(String),
+    /// The value could not be looked up.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

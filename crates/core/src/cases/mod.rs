@@ -4,6 +4,7 @@
 //! directions. Differences between systems are data: [`Capabilities`].
 
 mod check;
+mod details;
 mod error;
 mod hidden;
 mod hint;
@@ -20,10 +21,11 @@ use chrono::{DateTime, Duration, Utc};
 use futures_util::Stream;
 use sha2::{Digest as _, Sha256};
 
-use crate::entities::{GoogleState, Priority, PriorityReading, Side};
+use crate::entities::{GooglePlacement, GoogleState, Priority, PriorityReading, Side};
 
 pub use check::{Check, CheckStatus, CredentialEnd, Finding, Report, Trouble, fold, worst};
-pub use error::{ApiError, ApiErrorKind, bounded, shorten};
+pub use details::{Details, PeopleSource, Wanted};
+pub use error::{ApiError, ApiErrorKind, PlacementError, bounded, shorten};
 pub use hidden::{as_written, is_hidden_control};
 pub use hint::{Hint, Refusal};
 pub use placement::Placement;
@@ -158,6 +160,9 @@ pub struct Case {
     pub status: Vec<String>,
     /// Text in the field of a company case that shows Google's state. `None` if no such field is configured.
     pub state_text: Option<String>,
+    /// Email addresses that get Google's mails about a Google case; for a company case, those of its people that may leave the house.
+    /// `None` if they were not read.
+    pub subscribers: Option<Vec<String>>,
 }
 
 impl Case {
@@ -265,6 +270,8 @@ pub struct NewCase {
     pub idempotency_key: String,
     /// Values that a route sets on a company case.
     pub placement: Placement,
+    /// Values that a route and the company case's fields set on a Google case. The classification is an ID.
+    pub google: GooglePlacement,
 }
 
 /// Comment to be added.
@@ -565,6 +572,34 @@ pub trait CaseSystem: Send + Sync {
     async fn find_counterpart(&self, counterpart: &str, home: Option<&str>)
     -> Result<Option<Case>, ApiError>;
 
+    /// Searches like [`Self::find_counterpart`], among the cases of `parent` only: a creation without an answer may have made a case there.
+    async fn find_counterpart_under(
+        &self,
+        parent: &str,
+        counterpart: &str,
+        home: Option<&str>,
+    ) -> Result<Option<Case>, ApiError> {
+        let _ = (parent, counterpart, home);
+        Ok(None)
+    }
+
+    /// Looks up a classification of Google's by its ID or by words of its display name, and returns its ID.
+    async fn classification_id(&self, text: &str) -> Result<String, PlacementError> {
+        Ok(text.to_owned())
+    }
+
+    /// Checks that a Google case may be created in `parent`, which a person wrote on a company case, and that it would be polled there.
+    async fn check_parent(&self, parent: &str) -> Result<(), PlacementError> {
+        let _ = parent;
+        Ok(())
+    }
+
+    /// Reads the wanted details of a company case.
+    async fn details(&self, id: &str, wanted: &Wanted) -> Result<Details, ApiError> {
+        let _ = (id, wanted);
+        Ok(Details::default())
+    }
+
     /// Creates a case that takes part in the sync.
     async fn create(&self, case: &NewCase) -> Result<Case, ApiError>;
 
@@ -609,6 +644,12 @@ pub trait CaseSystem: Send + Sync {
     /// Sets the priority.
     async fn set_priority(&self, id: &str, priority: Priority) -> Result<(), ApiError>;
 
+    /// Sets the email addresses that get Google's mails about a Google case, all of them.
+    async fn set_subscribers(&self, id: &str, subscribers: &[String]) -> Result<(), ApiError> {
+        let _ = subscribers;
+        Err(ApiError::new(ApiErrorKind::Unsupported, self.capabilities().name, id, "has no subscribers"))
+    }
+
     /// Closes the case. Closing a closed case succeeds.
     async fn close(&self, id: &str) -> Result<(), ApiError>;
 
@@ -647,5 +688,17 @@ pub trait CaseSystem: Send + Sync {
     /// those that there are.
     async fn check_placement(&self, placement: &Placement) -> Finding {
         Ok(placement.describe())
+    }
+
+    /// Looks up what a route sets on a Google case: the parent and the classification. Changes nothing.
+    async fn check_google_placement(&self, placement: &GooglePlacement) -> Finding {
+        Ok(placement.describe())
+    }
+
+    /// Looks up the fields of company cases, and the sources of addresses, that a configuration names. `terms` are the names of projects,
+    /// types and components that routes match exactly. An unknown name is told with those that there are.
+    async fn check_details(&self, wanted: &Wanted, terms: &Details) -> Finding {
+        let _ = terms;
+        Ok(wanted.all_fields().collect::<Vec<_>>().join(", "))
     }
 }

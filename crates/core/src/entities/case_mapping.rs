@@ -640,6 +640,7 @@ impl CaseMapping {
             || self.pending_status.is_some()
             || self.state.priority_sent_at != Sides::default()
             || self.state.turn.awaits_outcome()
+            || self.state.subscribers_sent_at.is_some()
     }
 
     /// Moves the times of writes without an answer forward, if our clock was set ahead since they were recorded (`R36`: clock skew): else

@@ -4,6 +4,7 @@
 
 mod case_mapping;
 mod global;
+mod google_placement;
 mod ledger;
 mod names;
 mod pair_state;
@@ -14,10 +15,12 @@ mod turn;
 
 pub use case_mapping::{CaseMapping, Dirty, FirstSeen, Lease, PendingCreation, PendingStatus};
 pub use global::{Canary, Global, IndexLag, PollMemory};
+pub use google_placement::GooglePlacement;
 pub use ledger::{Entry, ItemKind, Ledger, LedgerPage, Notice, PageChanges, Pending, Source};
 pub use names::{CompanyCaseId, GoogleCaseName, MappingId, NameError};
 pub use pair_state::{
-    Conflict, Failing, KnownCase, Missing, Order, PairState, ReadOnly, Refusable, Refusal, Skipped,
+    Conflict, ConflictCause, Failing, KnownCase, Missing, Order, PairState, ReadOnly, Refusable, Refusal,
+    RefusedSubscribers, Skipped, Subscribed,
 };
 pub use priority::{Priority, PriorityReading, PrioritySet};
 pub use side::{Side, Sides};

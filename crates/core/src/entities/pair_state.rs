@@ -1,12 +1,12 @@
 //! State of a pair for the rules of part 3 of `docs/design.md`, as one serialised struct. A new field takes one line, and is absent in
 //! older records.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Priority, Side, Sides, Source, Turn};
+use super::{GooglePlacement, Priority, Side, Sides, Source, Turn};
 
 /// Pause between two attempts to write to a read-only case (`R33`: final refusals).
 const READ_ONLY_PAUSE: Duration = Duration::days(1);
@@ -90,6 +90,41 @@ pub struct Conflict {
     /// True if the company case has the notice about the conflict.
     #[serde(default)]
     pub told: bool,
+    /// Cause of the conflict.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub cause: ConflictCause,
+}
+
+/// Cause of a conflict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConflictCause {
+    /// The case names a counterpart that it cannot have.
+    #[default]
+    Claim,
+    /// A field of the case names no place at Google in which its counterpart could be created.
+    Placement,
+}
+
+/// Address of a person of the company case, as a subscriber of the Google case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Subscribed {
+    /// The address was at Google before the connector could add it.
+    ByHand,
+    /// The connector added it.
+    Ours,
+    /// The connector sent it, and has not seen it at Google yet (`R13`: unknown write outcome).
+    Sent,
+}
+
+/// Subscribers that a Google case refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedSubscribers {
+    /// People of the company case that were to be subscribed.
+    pub wanted: BTreeSet<String>,
+    /// Time of the refusal.
+    pub at: DateTime<Utc>,
 }
 
 /// Order of an operator about a pair.
@@ -243,6 +278,20 @@ pub struct PairState {
     /// proof).
     #[serde(skip_serializing_if = "is_default")]
     pub conflict: Option<Conflict>,
+    /// Values of the Google case whose creation has begun: a part of the write-ahead record `CaseMapping::pending_creation`, and valid only
+    /// beside it (`R13`: unknown write outcome).
+    #[serde(skip_serializing_if = "is_default")]
+    pub google_placement: Option<Box<GooglePlacement>>,
+    /// People of the company case that were compared with the subscribers of the Google case: the base of their three-way merge (`R30`: merge
+    /// base).
+    #[serde(skip_serializing_if = "is_default")]
+    pub subscribers: BTreeMap<String, Subscribed>,
+    /// Latest time at which subscribers may have been sent, by our clock, if there was no answer (`R13`: unknown write outcome).
+    #[serde(skip_serializing_if = "is_default")]
+    pub subscribers_sent_at: Option<DateTime<Utc>>,
+    /// Subscribers that Google refused. They are not sent again until others are to be, or a day later.
+    #[serde(skip_serializing_if = "is_default")]
+    pub refused_subscribers: Option<Box<RefusedSubscribers>>,
     /// True if the Google case has the notice that the company case was closed in a way that leaves it open (`R32`: closed is not solved).
     #[serde(skip_serializing_if = "is_default")]
     pub left_open_told: bool,
@@ -290,10 +339,10 @@ impl PairState {
         is_changed
     }
 
-    /// Returns the times of priorities, statuses and texts that were sent without an answer, to change them.
+    /// Returns the times of priorities, statuses, texts and subscribers that were sent without an answer, to change them.
     pub(super) fn values_sent_at(&mut self) -> impl Iterator<Item = &mut DateTime<Utc>> {
         let Sides { google, company } = &mut self.priority_sent_at;
-        google.iter_mut().chain(company).chain(self.turn.sent_at())
+        google.iter_mut().chain(company).chain(self.turn.sent_at()).chain(&mut self.subscribers_sent_at)
     }
 
     /// Returns true if a stored reading of that system is later than `latest`, by its own clock: the clock was set back since (`R36`: clock

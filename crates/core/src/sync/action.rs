@@ -1,13 +1,16 @@
 //! Single step of a plan, with all facts about each kind of step: the side that it writes to, the steps that it blocks, its description in
 //! a dry run. A new kind of step is added here; `tasks` applies it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use chrono::{DateTime, Utc};
 
 use super::plan::Rules;
 use super::texts;
 use crate::cases::{Attachment, Visibility};
 use crate::entities::{
-    Entry, GoogleState, ItemKind, Notice, PairState, Pending, Priority, Refusable, Side, Sides, Source, Turn,
+    Entry, GoogleState, ItemKind, Notice, PairState, Pending, Priority, Refusable, Side, Sides, Source,
+    Subscribed, Turn,
 };
 
 /// Comment that the connector is to add.
@@ -83,6 +86,15 @@ pub enum Action {
     },
     /// Record that both sides were read with this priority: it is the base of the next merge (`R18`: priority; `R30`: merge base).
     AgreeOnPriority(Priority),
+    /// Let people of the company case get Google's mails about the Google case.
+    SetSubscribers {
+        /// Addresses of all people of the company case that may leave the house.
+        wanted: BTreeSet<String>,
+        /// Number of addresses that the Google case gets and loses by it.
+        changed: usize,
+    },
+    /// Record the people of the company case as subscribers that Google has, or that a person removed there (`R30`: merge base).
+    AgreeOnSubscribers(BTreeMap<String, Subscribed>),
     /// Close the case of one side.
     Close {
         /// Side of the case.
@@ -127,6 +139,7 @@ impl Action {
     pub const fn writes_to(&self) -> Option<Side> {
         match self {
             Self::LinkBack { .. } | Self::SetStatus { .. } | Self::ShowState(_) => Some(Side::Company),
+            Self::SetSubscribers { .. } => Some(Side::Google),
             Self::Comment(comment) => Some(comment.side),
             Self::Attach { to: side, .. }
             | Self::SetPriority { side, .. }
@@ -137,6 +150,7 @@ impl Action {
             | Self::Recognise(_)
             | Self::Forget(_)
             | Self::AgreeOnPriority(_)
+            | Self::AgreeOnSubscribers(_)
             | Self::Resolve(_)
             | Self::Unresolve
             | Self::ForgetStatus
@@ -163,6 +177,8 @@ impl Action {
             | Self::Recognise(_)
             | Self::Forget(_)
             | Self::AgreeOnPriority(_)
+            | Self::AgreeOnSubscribers(_)
+            | Self::SetSubscribers { .. }
             | Self::Resolve(_)
             | Self::Unresolve
             | Self::ForgetStatus
@@ -199,6 +215,8 @@ impl Action {
             | Self::LinkBack { .. }
             | Self::SetPriority { .. }
             | Self::AgreeOnPriority(_)
+            | Self::AgreeOnSubscribers(_)
+            | Self::SetSubscribers { .. }
             | Self::Close { .. }
             | Self::Reopen { .. }
             | Self::Resolve(_)
@@ -216,7 +234,13 @@ impl Action {
     #[must_use]
     pub const fn carries_change(&self) -> bool {
         self.is_content()
-            || matches!(self, Self::SetPriority { .. } | Self::Close { .. } | Self::Reopen { .. })
+            || matches!(
+                self,
+                Self::SetPriority { .. }
+                    | Self::SetSubscribers { .. }
+                    | Self::Close { .. }
+                    | Self::Reopen { .. }
+            )
     }
 
     /// True if the action closes or reopens a case, or records the status that both have.
@@ -239,6 +263,8 @@ impl Action {
             | Self::LinkBack { .. }
             | Self::SetPriority { .. }
             | Self::AgreeOnPriority(_)
+            | Self::AgreeOnSubscribers(_)
+            | Self::SetSubscribers { .. }
             | Self::Resolve(_)
             | Self::Unresolve
             | Self::ForgetStatus
@@ -300,6 +326,8 @@ impl Action {
             | Self::ForgetStatus
             | Self::ForgetLeftOpen
             | Self::LinkBack { .. }
+            | Self::SetSubscribers { .. }
+            | Self::AgreeOnSubscribers(_)
             | Self::SetPriority { .. }
             | Self::SetStatus { .. }
             | Self::ShowState(_)
@@ -322,7 +350,8 @@ impl Action {
                     blocked.status = true;
                 }
             }
-            Self::Attach { .. } => blocked.status |= !is_final,
+            // A status that may still arrive must not open a case that was closed meanwhile.
+            Self::Attach { .. } | Self::SetStatus { .. } => blocked.status |= !is_final,
             Self::SetPriority { .. } => blocked.priority = true,
             Self::Reopen { side } => {
                 blocked.status = true;
@@ -335,6 +364,8 @@ impl Action {
             | Self::Forget(_)
             | Self::LinkBack { .. }
             | Self::AgreeOnPriority(_)
+            | Self::AgreeOnSubscribers(_)
+            | Self::SetSubscribers { .. }
             | Self::Resolve(_)
             | Self::Unresolve
             | Self::ForgetStatus
@@ -342,8 +373,6 @@ impl Action {
             | Self::RefusedReopening(_)
             | Self::ShowState(_)
             | Self::NoteTurn(_) => {}
-            // One that may still arrive must not open a case that was closed meanwhile.
-            Self::SetStatus { .. } => blocked.status |= !is_final,
         }
     }
 
@@ -358,6 +387,7 @@ impl Action {
             },
             Self::Attach { .. } => Some("files"),
             Self::SetPriority { .. } => Some("priorities"),
+            Self::SetSubscribers { .. } => Some("subscribers"),
             Self::Close { .. } => Some("closings"),
             Self::Reopen { .. } => Some("reopenings"),
             Self::SetStatus { .. } => Some("statuses"),
@@ -367,6 +397,7 @@ impl Action {
             | Self::Recognise(_)
             | Self::Forget(_)
             | Self::AgreeOnPriority(_)
+            | Self::AgreeOnSubscribers(_)
             | Self::Resolve(_)
             | Self::Unresolve
             | Self::ForgetStatus
@@ -409,6 +440,12 @@ impl Action {
                 format!("set the {side} case's priority to {priority}")
             }
             Self::AgreeOnPriority(priority) => format!("note that both sides have {priority}"),
+            Self::SetSubscribers { changed, .. } => {
+                format!("change {changed} of the google case's subscribers")
+            }
+            Self::AgreeOnSubscribers(people) => {
+                format!("note that {} people of the company case are known at Google", people.len())
+            }
             Self::Close { side } => format!("close the {side} case"),
             Self::Reopen { side } => format!("reopen the {side} case"),
             Self::Resolve(at) => format!("note that the pair is resolved as of {at}"),

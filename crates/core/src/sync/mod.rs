@@ -5,22 +5,26 @@
 
 mod action;
 mod attachment_matching;
+mod company_route;
 mod merge;
 mod plan;
 mod recorded;
 mod route;
 mod snapshot;
+mod subscribers;
 pub mod texts;
 mod turn;
 
 pub use action::{Action, Blocked, CommentToWrite};
 pub use attachment_matching::{KnownDifferent, Lookalike, lookalikes};
+pub use company_route::{CompanyConditions, CompanyRoute, Placed, Placing, RoutedCompany, parse_parent};
 pub use merge::{Priorities, PriorityMerge, merge_priority};
 pub use plan::{
     Counterpart, Pair, Plan, Remaining, Rules, Switches, Totals, Wait, counterpart_of, held_code, left_on,
     plan,
 };
 pub use recorded::{has_nothing_new, is_at_rest};
-pub use route::{Conditions, Destination, Pattern, Patterns, Route, RouteTable, Routed, Subject};
+pub use route::{AnyRoute, Conditions, Destination, Pattern, Patterns, Route, RouteTable, Routed, Subject};
 pub use snapshot::{CLOCKS_APART, Clocks, Snapshot, horizons, was_set_back};
+pub use subscribers::{SubscriberMerge, allowed_addresses, is_address, merge_subscribers};
 pub use turn::{StatusRule, StatusTable};

@@ -8,6 +8,7 @@ use super::action::{Action, CommentToWrite};
 use super::attachment_matching::{KnownDifferent, looks_like};
 use super::merge::{Priorities, merge_priority};
 use super::snapshot::{Clocks, Snapshot};
+use super::subscribers::merge_subscribers;
 use super::texts;
 use super::turn::{self, StatusTable};
 use crate::cases::{
@@ -15,8 +16,8 @@ use crate::cases::{
     markers,
 };
 use crate::entities::{
-    CaseMapping, Entry, GoogleCaseName, ItemKind, Ledger, Notice, Pending, PendingStatus, PriorityReading,
-    Refusable, Side, Sides, Source,
+    CaseMapping, Entry, GoogleCaseName, GooglePlacement, ItemKind, Ledger, Notice, Pending, PendingStatus,
+    PriorityReading, Refusable, Side, Sides, Source,
 };
 
 /// Switches for the five things that are kept in step.
@@ -212,8 +213,10 @@ pub fn left_on(side: Side, pair: Pair<'_>, rules: &Rules, facts: Sides<&Capabili
     planner.adopt();
     planner.plan = Plan::default();
     planner.carry(side);
-    // A record of the priority that both sides hold is no change of `side`: the sync of either side makes it.
-    planner.plan.actions.retain(|action| !matches!(action, Action::AgreeOnPriority(_)));
+    // A record of what both sides hold is no change of `side`: a later sync makes it as well.
+    let is_record =
+        |action: &Action| matches!(action, Action::AgreeOnPriority(_) | Action::AgreeOnSubscribers(_));
+    planner.plan.actions.retain(|action| !is_record(action));
     // Writes to a case that refuses every write for now are no change: the sync of `side` would skip them as well (R33: final refusals).
     let is_possible = |action: &Action| !action.is_left_alone(&pair.mapping.state, pair.clocks.now);
     if !planner.plan.actions.iter().all(is_possible) {
@@ -258,6 +261,7 @@ pub fn counterpart_of(from: Side, case: &Case, home: Option<&str>, target: &Capa
         counterpart: case.id.clone(),
         idempotency_key: String::new(),
         placement: Placement::default(),
+        google: GooglePlacement::default(),
     };
     Counterpart { case, parts, header }
 }
@@ -629,6 +633,9 @@ impl<'a> Planner<'a> {
     fn carry(&mut self, source: Side) {
         let target = source.other();
         let status = self.status(source);
+        if source == Side::Company {
+            self.subscribers();
+        }
         // Reopening comes first where a closed case takes no comments; closing always comes last.
         let reopen_first = !self.facts[target].comment_when_closed;
         if reopen_first {
@@ -698,6 +705,35 @@ impl<'a> Planner<'a> {
         let closes = |action: &Action| matches!(action, Action::Close { .. });
         let at = self.plan.actions.iter().position(closes).unwrap_or(self.plan.actions.len());
         self.plan.actions.splice(at..at, decision.actions);
+    }
+
+    /// Plans the subscribers of an open Google case, if the people of its company case were read.
+    fn subscribers(&mut self) {
+        let (google, company) = (&self.pair.google.case, &self.pair.company.case);
+        let (Some(wanted), Some(at_google)) = (&company.subscribers, &google.subscribers) else { return };
+        if google.closed {
+            return;
+        }
+        let wanted: BTreeSet<String> = wanted.iter().cloned().collect();
+        let state = &self.pair.mapping.state;
+        let now = self.pair.clocks.now;
+        let merge = merge_subscribers(&state.subscribers, &wanted, at_google);
+        let Some(set) = merge.set else {
+            if merge.after != state.subscribers {
+                self.plan.actions.push(Action::AgreeOnSubscribers(merge.after));
+            }
+            return;
+        };
+        let is_refused = state.refused_subscribers.as_deref().is_some_and(|refused| {
+            refused.wanted == wanted && refused.at <= now && now - refused.at < UNHELD_AGE
+        });
+        if is_refused || state.subscribers_sent_at.is_some_and(|at| self.waits_for(Side::Google, at)) {
+            return;
+        }
+        let (old, new): (BTreeSet<&String>, BTreeSet<&String>) =
+            (at_google.iter().collect(), set.iter().collect());
+        let changed = old.symmetric_difference(&new).count();
+        self.plan.actions.push(Action::SetSubscribers { wanted, changed });
     }
 
     /// Returns true if that side's case takes comments and attachments in its current status.

@@ -57,6 +57,8 @@ pub fn is_at_rest(mapping: &CaseMapping, side: Side, clocks: Clocks) -> bool {
         && mapping.last_error.is_none()
         && state.agreed_closed.is_some()
         && state.refusals.is_empty()
+        && state.subscribers_sent_at.is_none()
+        && state.refused_subscribers.is_none()
         && state.conflict.is_none()
         && !state.gone_told
 }

@@ -1,10 +1,11 @@
-//! Routes: which Google cases are mirrored, and where their company cases belong. A pure function of the rules and the case, asked once,
-//! before a company case is created. A pair that exists is never asked about.
+//! Routes: which Google cases are mirrored, and where their company cases belong; for the other direction, `company_route`. A pure function
+//! of the rules and the case, asked once, before a counterpart is created. A pair that exists is never asked about.
 
 use std::fmt;
 use std::sync::Arc;
 
-use crate::cases::{Case, Filing, Found, Placement};
+use super::company_route::{CompanyRoute, RoutedCompany};
+use crate::cases::{Case, Details, Filing, Found, Placement};
 use crate::entities::{Priority, PriorityReading};
 
 /// Facts about a Google case that routes go by.
@@ -59,6 +60,13 @@ impl Pattern {
     #[must_use]
     pub fn new(text: &str) -> Self {
         Self(text.trim().to_lowercase().chars().collect())
+    }
+
+    /// Returns the text, in lower case, if the pattern matches no other.
+    #[must_use]
+    pub fn literal(&self) -> Option<String> {
+        let is_open = self.0.iter().any(|letter| matches!(letter, '*' | '?'));
+        (!is_open).then(|| self.0.iter().collect())
     }
 
     /// True if the pattern matches the whole text.
@@ -143,7 +151,7 @@ pub enum Destination {
     Mirror(Placement),
 }
 
-/// One `[[route]]` of the configuration.
+/// One `[[route]]` of the configuration, for Google cases.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     /// Conditions on the Google case.
@@ -152,9 +160,33 @@ pub struct Route {
     pub destination: Destination,
 }
 
-/// All routes, in order. Cheap to clone.
+/// One `[[route]]` of the configuration, of either direction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AnyRoute {
+    /// A route for Google cases.
+    Google(Route),
+    /// A route for company cases.
+    Company(CompanyRoute),
+}
+
+impl From<Route> for AnyRoute {
+    fn from(route: Route) -> Self {
+        Self::Google(route)
+    }
+}
+
+impl From<CompanyRoute> for AnyRoute {
+    fn from(route: CompanyRoute) -> Self {
+        Self::Company(route)
+    }
+}
+
+/// All routes, in order, each with its number, from 1. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct RouteTable(Arc<[Route]>);
+pub struct RouteTable {
+    google: Arc<[(usize, Route)]>,
+    company: Arc<[(usize, CompanyRoute)]>,
+}
 
 /// Decision of a table about a case: the route that matched. It displays as the route's name for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,26 +232,45 @@ impl fmt::Display for Routed<'_> {
     }
 }
 
-impl FromIterator<Route> for RouteTable {
-    fn from_iter<I: IntoIterator<Item = Route>>(routes: I) -> Self {
-        Self(routes.into_iter().collect())
+impl<R: Into<AnyRoute>> FromIterator<R> for RouteTable {
+    fn from_iter<I: IntoIterator<Item = R>>(routes: I) -> Self {
+        let (mut google, mut company) = (Vec::new(), Vec::new());
+        for (number, route) in (1..).zip(routes) {
+            match route.into() {
+                AnyRoute::Google(route) => google.push((number, route)),
+                AnyRoute::Company(route) => company.push((number, route)),
+            }
+        }
+        Self { google: google.into(), company: company.into() }
     }
 }
 
 impl RouteTable {
-    /// Returns the routes, in order.
+    /// Returns the routes for Google cases, in order, each with its number.
     #[must_use]
-    pub fn routes(&self) -> &[Route] {
-        &self.0
+    pub fn google_routes(&self) -> &[(usize, Route)] {
+        &self.google
     }
 
-    /// Returns the first route whose conditions hold; `None` if there is none, and nothing is special about the case.
+    /// Returns the routes for company cases, in order, each with its number.
+    #[must_use]
+    pub fn company_routes(&self) -> &[(usize, CompanyRoute)] {
+        &self.company
+    }
+
+    /// Returns the first route whose conditions hold for a Google case; `None` if there is none, and nothing is special about the case.
     #[must_use]
     pub fn decide<'a>(&self, subject: impl Into<Subject<'a>>) -> Option<Routed<'_>> {
         let subject = subject.into();
-        let mut numbered = (1..).zip(self.0.iter());
-        let (number, route) = numbered.find(|(_, route)| route.conditions.hold(&subject))?;
-        Some(Routed { number, destination: &route.destination })
+        let (number, route) = self.google.iter().find(|(_, route)| route.conditions.hold(&subject))?;
+        Some(Routed { number: *number, destination: &route.destination })
+    }
+
+    /// Returns the first route whose conditions hold for a company case; `None` if there is none.
+    #[must_use]
+    pub fn decide_for_company(&self, details: &Details) -> Option<RoutedCompany<'_>> {
+        let (number, route) = self.company.iter().find(|(_, route)| route.conditions.hold(details))?;
+        Some(RoutedCompany { number: *number, placement: &route.placement })
     }
 }
 

@@ -354,8 +354,11 @@ impl SandboxCsapi {
             Dialect::List => chrono::Duration::zero(),
         };
         let horizon = if lag.is_zero() { DateTime::<Utc>::MAX_UTC } else { self.0.clock.now() - lag };
+        let foreign = self.switches().foreign_projects;
         let is_under = |record: &Record| match (parent, dialect) {
-            (Parent::Organization(_), Dialect::Search) => true,
+            (Parent::Organization(_), Dialect::Search) => {
+                !foreign.iter().any(|id| matches!(&record.parent, Parent::Project(project) if project == id))
+            }
             (Parent::Organization(_), Dialect::List) | (Parent::Project(_), _) => record.parent == *parent,
         };
 
@@ -502,6 +505,9 @@ impl SandboxCsapi {
             fields.extend(CHANGEABLE.map(str::to_owned));
         }
         let changes = |name: &str| fields.iter().any(|field| field == name);
+        if changes("subscriberEmailAddresses") && self.switches().refuses_subscribers {
+            return Err(ApiError::invalid("Invalid subscriber_email_addresses."));
+        }
         let priority = input.word("priority", "Case.Priority", &PRIORITIES)?.and_then(Priority::parse);
         let display_name = input.string("displayName")?;
         let subscribers = input.strings("subscriberEmailAddresses")?;

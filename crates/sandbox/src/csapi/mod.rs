@@ -54,13 +54,19 @@ pub use wire::error_body;
 /// ID of a classification that every sandbox offers: `Technical Issue > Compute > Compute Engine`.
 pub const CLASSIFICATION_ID: &str = "100IK2AKCLHMGRJ9CDGMOCGP8DM6UTB4BT262T31BT1M2T31";
 
+/// ID of the classification `Technical Issue > Storage > Cloud Storage`.
+pub const STORAGE_ID: &str = "100IK2AKCLHMGRJ9CDGMOCGP8DM6UTB4BT262T31BT1M2T33";
+/// ID of another classification of that name, which does not exist before a test lists it.
+pub const SUCCESSOR_ID: &str = "100IK2AKCLHMGRJ9CDGMOCGP8DM6UTB4BT262T31BT1M2T39";
+
 /// IDs and names of the classifications, in the order in which they are listed.
-const CLASSIFICATIONS: [(&str, &str); 5] = [
+const CLASSIFICATIONS: [(&str, &str); 6] = [
     (CLASSIFICATION_ID, "Technical Issue > Compute > Compute Engine"),
     ("100IK2AKCLHMGRJ9CDGMOCGP8DM6UTB4BT262T31BT1M2T32", "Technical Issue > Compute > App Engine"),
-    ("100IK2AKCLHMGRJ9CDGMOCGP8DM6UTB4BT262T31BT1M2T33", "Technical Issue > Storage > Cloud Storage"),
+    (STORAGE_ID, "Technical Issue > Storage > Cloud Storage"),
     ("100IK2AKCLHMGRJ9CDGMOCGP8DM6UTB4BT262T31BT1M2T34", "Technical Issue > Databases > Firestore"),
     ("100IK2AKCLHMGRJ9CDGMOCGP8DM6UTB4BT262T31BT1M2T35", "Billing > Invoices & Payments"),
+    (SUCCESSOR_ID, "Technical Issue > Storage > Cloud Storage"),
 ];
 
 /// Number of the first case.
@@ -129,6 +135,10 @@ pub struct Switches {
     /// IDs of projects that the caller has lost the permission for. Their cases are refused, and a search of the organisation leaves them
     /// out without an error.
     pub lost_projects: BTreeSet<String>,
+    /// IDs of projects that belong to another organisation: a search of this one does not find their cases.
+    pub foreign_projects: BTreeSet<String>,
+    /// True if a change of subscribers is refused. Google documents no reason for that.
+    pub refuses_subscribers: bool,
     /// Text that answers show as the priority of every case: an empty text leaves the field out; any other text, such as
     /// `PRIORITY_UNSPECIFIED` or a value that does not exist yet, is shown unchanged. `None`: each case's own priority.
     pub shown_priority: Option<String>,
@@ -156,6 +166,8 @@ impl Default for Switches {
             no_support_plan: false,
             hidden_cases: BTreeSet::new(),
             lost_projects: BTreeSet::new(),
+            foreign_projects: BTreeSet::new(),
+            refuses_subscribers: false,
             shown_priority: None,
             max_attachment_bytes: None,
             refused_mime_types: Vec::new(),
@@ -474,6 +486,14 @@ impl SandboxCsapi {
         })
     }
 
+    /// Changes the addresses that get mail about the case, as a person in the console.
+    pub fn set_subscribers(&self, case: &str, addresses: &[&str]) -> Result<(), SandboxError> {
+        self.change(case, Moves::Case, |record, _| {
+            record.current.subscribers = addresses.iter().map(|address| (*address).to_owned()).collect();
+            Ok(())
+        })
+    }
+
     /// Changes the title.
     pub fn set_display_name(&self, case: &str, display_name: &str) -> Result<(), SandboxError> {
         self.change(case, Moves::Case, |record, _| {
@@ -726,7 +746,9 @@ impl Data {
     }
 
     fn classification(&self, id: &str) -> ClassificationState {
-        self.classifications.get(id).copied().unwrap_or(ClassificationState::Listed)
+        let at_first =
+            if id == SUCCESSOR_ID { ClassificationState::Expired } else { ClassificationState::Listed };
+        self.classifications.get(id).copied().unwrap_or(at_first)
     }
 }
 

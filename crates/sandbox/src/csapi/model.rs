@@ -234,6 +234,14 @@ pub struct Case {
     pub escalated: bool,
     /// E-mail addresses that get mail about the case.
     pub subscribers: Vec<String>,
+    /// ID of the classification.
+    pub classification_id: String,
+    /// Language, BCP 47; empty if it was not given.
+    pub language_code: String,
+    /// Time zone; empty if it was not given.
+    pub time_zone: String,
+    /// True for a test case.
+    pub test_case: bool,
     /// Author of the case.
     pub creator: Author,
     /// Time of creation.
@@ -418,6 +426,10 @@ impl Record {
             state,
             escalated,
             subscribers,
+            classification_id: self.classification_id.clone(),
+            language_code: self.language_code.clone(),
+            time_zone: self.time_zone.clone(),
+            test_case: self.test_case,
             creator: self.creator.clone(),
             created_at: self.created_at,
             updated_at,

@@ -503,6 +503,60 @@ impl SandboxJira {
         self.edit(issue, |doc| doc.flag = on.then(|| "true".to_owned()))
     }
 
+    /// Sets the labels.
+    pub fn set_labels(&self, issue: &str, labels: &[&str]) -> Result<(), SandboxJiraError> {
+        self.edit(issue, |doc| doc.labels = labels.iter().map(|label| (*label).to_owned()).collect())
+    }
+
+    /// Sets the issue type, by its name.
+    pub fn set_issue_type(&self, issue: &str, name: &str) -> Result<(), SandboxJiraError> {
+        self.edit(issue, |doc| name.clone_into(&mut doc.issue_type))
+    }
+
+    /// Makes a custom text field of that name, as an administrator; returns its ID.
+    pub fn add_text_field(&self, name: &str) -> Result<String, SandboxJiraError> {
+        self.change(|state| {
+            let known = state.text_fields.iter().find(|(_, known)| *known == name).map(|(id, _)| id.clone());
+            let id = known.unwrap_or_else(|| format!("customfield_{}", 10_080 + state.text_fields.len()));
+            state.text_fields.insert(id.clone(), name.to_owned());
+            id
+        })
+    }
+
+    /// Sets a field of [`Self::add_text_field`], by its ID.
+    pub fn set_text(&self, issue: &str, field: &str, text: Option<&str>) -> Result<(), SandboxJiraError> {
+        self.edit(issue, |doc| {
+            doc.others.insert(field.to_owned(), json!(text));
+        })
+    }
+
+    /// Gives a user this email address, which the profile shows to others.
+    pub fn show_email(&self, user: &str, email: &str) -> Result<(), SandboxJiraError> {
+        self.change(|state| {
+            state.user(user);
+            if let Some(user) = state.users.get_mut(user) {
+                email.clone_into(&mut user.email);
+                user.shows_email = true;
+            }
+        })
+    }
+
+    /// Lets a user watch an issue or not. The time of the issue's last update stays as it is, which is assumed.
+    pub fn watch(&self, issue: &str, user: &str, on: bool) -> Result<(), SandboxJiraError> {
+        self.change(|state| {
+            let id = known_issue(state, issue)?;
+            let user = state.user(user);
+            if let Some(issue) = state.issues.get_mut(&id) {
+                if on {
+                    issue.watchers.insert(user)
+                } else {
+                    issue.watchers.remove(&user)
+                };
+            }
+            Ok(())
+        })?
+    }
+
     /// Sets `custom_field_google_name`.
     pub fn set_google_name(&self, issue: &str, name: Option<&str>) -> Result<(), SandboxJiraError> {
         self.edit(issue, |doc| doc.google_name = name.map(str::to_owned))

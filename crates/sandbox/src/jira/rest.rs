@@ -142,6 +142,7 @@ fn versioned(jira: &SandboxJira, version: Version) -> Router {
         .route("/issue/createmeta/{project}/issuetypes/{issue_type}", get(create_fields))
         .route("/issue", post(create_issue))
         .route("/issue/{issue}", get(get_issue).put(edit_issue).delete(delete_issue))
+        .route("/issue/{issue}/watchers", get(watchers))
         .route("/issue/{issue}/editmeta", get(edit_meta))
         .route("/issue/{issue}/comment", get(comments).post(add_comment))
         .route("/issue/{issue}/comment/{id}", get(comment).put(edit_comment).delete(delete_comment))
@@ -709,6 +710,12 @@ async fn create_issue(Shared(api): Shared<Api>, Base(base): Base, Body(body): Bo
 }
 
 // ---------------------------------------------------------------- issues
+
+async fn watchers(Shared(api): Shared<Api>, Base(base): Base, Path(name): Path<String>) -> Answer {
+    let state = api.jira.state();
+    let issue = api.issue(&state, &name)?;
+    ok(api.wire(&base, &state).watchers(issue))
+}
 
 async fn get_issue(
     Shared(api): Shared<Api>,

@@ -25,6 +25,9 @@ pub(super) struct State {
     pub(super) projects: Vec<Project>,
     /// Users by display name.
     pub(super) users: BTreeMap<String, User>,
+    /// Text fields that an administrator has made: names by ID.
+    #[serde(default)]
+    pub(super) text_fields: BTreeMap<String, String>,
     pub(super) issues: BTreeMap<u64, Issue>,
     /// Keys that issues had before they were moved.
     moved_keys: BTreeMap<String, u64>,
@@ -46,6 +49,9 @@ pub(super) struct User {
     pub(super) account_id: String,
     pub(super) name: String,
     pub(super) email: String,
+    /// True if the profile shows the email address to other users of Cloud ("Profile visibility", developer.atlassian.com).
+    #[serde(default)]
+    pub(super) shows_email: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -57,6 +63,9 @@ pub(super) struct Issue {
     pub(super) comments: Vec<Comment>,
     pub(super) attachments: Vec<Attachment>,
     pub(super) properties: BTreeMap<String, Value>,
+    /// Display names of the users who watch the issue.
+    #[serde(default)]
+    pub(super) watchers: BTreeSet<String>,
     /// False if the asking user may not see the issue.
     pub(super) visible: bool,
     /// Versions that the search index has seen, oldest first.
@@ -170,6 +179,7 @@ impl State {
             next_attachment_id: 30_001,
             projects: vec![project(10_000, "SUP", "Support"), project(10_020, "OPS", "Operations")],
             users: BTreeMap::new(),
+            text_fields: BTreeMap::new(),
             issues: BTreeMap::new(),
             moved_keys: BTreeMap::new(),
             manners: Manners::default(),
@@ -198,6 +208,7 @@ impl State {
                 account_id: format!("5b10{}", &hash[..20]),
                 email: format!("{name}@example.com"),
                 name,
+                shows_email: false,
             }
         });
         display_name.to_owned()
@@ -279,6 +290,7 @@ impl State {
             comments: Vec::new(),
             attachments: Vec::new(),
             properties: BTreeMap::new(),
+            watchers: BTreeSet::new(),
             visible: true,
             indexed: VecDeque::new(),
         };

@@ -147,15 +147,21 @@ impl Wire<'_> {
     pub(super) fn user_json(&self, user: &User) -> Value {
         let avatars = json!({"48x48": format!("{}/secure/useravatar?size=large", self.base)});
         match self.settings.deployment {
-            Deployment::Cloud => json!({
-                "self": self.url(&format!("/user?accountId={}", user.account_id)),
-                "accountId": user.account_id,
-                "avatarUrls": avatars,
-                "displayName": user.display_name,
-                "active": true,
-                "timeZone": self.settings.time_zone.name(),
-                "accountType": "atlassian",
-            }),
+            Deployment::Cloud => {
+                let mut json = json!({
+                    "self": self.url(&format!("/user?accountId={}", user.account_id)),
+                    "accountId": user.account_id,
+                    "avatarUrls": avatars,
+                    "displayName": user.display_name,
+                    "active": true,
+                    "timeZone": self.settings.time_zone.name(),
+                    "accountType": "atlassian",
+                });
+                if user.shows_email {
+                    json["emailAddress"] = json!(user.email);
+                }
+                json
+            }
             Deployment::DataCenter => json!({
                 "self": self.url(&format!("/user?username={}", utf8_percent_encode(&user.name, PATH))),
                 "name": user.name,
@@ -350,6 +356,9 @@ impl Wire<'_> {
         put(catalog::GOOGLE_STATE_FIELD, &|| {
             doc.others.get(catalog::GOOGLE_STATE_FIELD).cloned().unwrap_or_default()
         });
+        for id in self.state.text_fields.keys() {
+            put(id, &|| doc.others.get(id).cloned().unwrap_or_default());
+        }
         put("attachment", &|| issue.attachments.iter().map(|file| self.attachment(file)).collect());
         put("comment", &|| self.inline_comments(issue, place));
         Value::Object(fields)
@@ -370,6 +379,17 @@ impl Wire<'_> {
             "maxResults": shown,
             "total": total,
             "startAt": 0,
+        })
+    }
+
+    /// Returns the answer of `watchers` ("Get issue watchers", Jira Cloud REST API v2 and Jira Data Center REST API).
+    pub(super) fn watchers(&self, issue: &Issue) -> Value {
+        let watchers: Vec<Value> = issue.watchers.iter().map(|name| self.user(name)).collect();
+        json!({
+            "self": self.url(&format!("/issue/{}/watchers", issue.id)),
+            "isWatching": issue.watchers.contains(&self.settings.account),
+            "watchCount": watchers.len(),
+            "watchers": watchers,
         })
     }
 
@@ -487,6 +507,10 @@ impl Wire<'_> {
                 custom(catalog::REQUEST_TYPE_FIELD, "Request Type", "Request Type", request_type_schema()),
                 namesake,
             ]);
+        }
+        if let Some(fields) = fields.as_array_mut() {
+            let own = self.state.text_fields.iter();
+            fields.extend(own.map(|(id, name)| custom(id, name, "Short text", root_cause_schema())));
         }
         fields
     }

@@ -200,6 +200,8 @@ pub struct RecordView {
     pub close_notes: String,
     /// `category`.
     pub category: String,
+    /// `watch_list`.
+    pub watch_list: String,
     /// `assignment_group`.
     pub assignment_group: String,
     /// `assigned_to`.
@@ -496,6 +498,22 @@ impl SandboxServiceNow {
         self.edit(id, "Jane Roe", &[(FLAG_COLUMN, if on { "true" } else { "false" })])
     }
 
+    /// Sets any column, by its value.
+    pub fn set_column(&self, id: &str, column: &str, value: &str) -> Result<(), SandboxServiceNowError> {
+        self.edit(id, "Jane Roe", &[(column, value)])
+    }
+
+    /// Returns the `sys_id` of a user with that name, and makes one if there is none; the user gets this address.
+    pub fn user_with_email(&self, name: &str, email: &str) -> Result<String, SandboxServiceNowError> {
+        let now = self.now();
+        self.change(|state| {
+            let login = state.user(name, now);
+            let id = state.user_id(&login).unwrap_or_default().to_owned();
+            state.set("sys_user", &id, "email", email);
+            id
+        })
+    }
+
     /// Sets the Google case's name.
     pub fn set_google_name(&self, id: &str, name: Option<&str>) -> Result<(), SandboxServiceNowError> {
         self.edit(id, "Jane Roe", &[(GOOGLE_NAME_COLUMN, name.unwrap_or_default())])
@@ -746,6 +764,7 @@ fn view(state: &State, row: &Row) -> RecordView {
         priority: text("priority"),
         close_notes: text("close_notes"),
         category: text("category"),
+        watch_list: text("watch_list"),
         assignment_group: text("assignment_group"),
         assigned_to: text("assigned_to"),
         flagged: get(row, FLAG_COLUMN) == "true",

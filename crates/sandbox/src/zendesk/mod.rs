@@ -374,6 +374,8 @@ impl SandboxZendesk {
                 kind: None,
                 external_id: ticket.external_id,
                 requester,
+                email_ccs: std::collections::BTreeSet::new(),
+                followers: std::collections::BTreeSet::new(),
                 assignee: None,
                 group: None,
                 tags: BTreeSet::new(),
@@ -565,6 +567,37 @@ impl SandboxZendesk {
     pub fn set_google_name(&self, ticket: &str, name: Option<&str>) -> Result<(), SandboxZendeskError> {
         self.edit(ticket, |doc| {
             doc.custom.insert(GOOGLE_NAME_FIELD, json!(name));
+        })
+    }
+
+    /// Sets a custom text field, by its ID.
+    pub fn set_text(&self, ticket: &str, field: u64, text: Option<&str>) -> Result<(), SandboxZendeskError> {
+        self.edit(ticket, |doc| {
+            doc.custom.insert(field, json!(text));
+        })
+    }
+
+    /// Copies a user on the ticket's mails or not; a new user gets this address.
+    pub fn copy_to(
+        &self,
+        ticket: &str,
+        (name, email): (&str, &str),
+        on: bool,
+    ) -> Result<(), SandboxZendeskError> {
+        let now = self.now();
+        let user = self.change(|state| {
+            let id = state.user(name, now);
+            if let Some(user) = state.users.get_mut(&id) {
+                email.clone_into(&mut user.email);
+            }
+            id
+        })?;
+        self.edit(ticket, |doc| {
+            if on {
+                doc.email_ccs.insert(user)
+            } else {
+                doc.email_ccs.remove(&user)
+            };
         })
     }
 

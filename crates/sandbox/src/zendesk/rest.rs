@@ -487,6 +487,8 @@ async fn create_ticket(
             kind: None,
             external_id: None,
             requester,
+            email_ccs: std::collections::BTreeSet::new(),
+            followers: std::collections::BTreeSet::new(),
             assignee: None,
             group: None,
             tags: BTreeSet::new(),

@@ -130,6 +130,12 @@ pub(super) struct Document {
     pub(super) kind: Option<String>,
     pub(super) external_id: Option<String>,
     pub(super) requester: u64,
+    /// Users who are copied on the ticket's mails.
+    #[serde(default)]
+    pub(super) email_ccs: BTreeSet<u64>,
+    /// Agents who follow the ticket.
+    #[serde(default)]
+    pub(super) followers: BTreeSet<u64>,
     pub(super) assignee: Option<u64>,
     pub(super) group: Option<u64>,
     pub(super) tags: BTreeSet<String>,

@@ -137,6 +137,7 @@ fn case(title: &str, counterpart: &str) -> NewCase {
         counterpart: counterpart.to_owned(),
         idempotency_key: format!("create {counterpart}"),
         placement: Placement::default(),
+        google: casebridge::entities::GooglePlacement::default(),
     }
 }
 

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use casebridge::cases::{Placement, Visibility};
 use casebridge::entities::{Priority, PriorityReading};
 use casebridge::sandbox::faults::Faults;
+use casebridge::sync::CompanyConditions;
 
 /// People who work with a CRM. Cases, comments and files are named by the IDs that the adapter uses.
 #[async_trait]
@@ -99,6 +100,24 @@ pub trait Desk: Send + Sync {
 
     /// Returns those values of a case that [`Desk::placement`] has.
     async fn placed(&self, case: &str) -> Placement;
+
+    /// Returns an example of conditions on a company case that routes can have in this CRM.
+    fn conditions(&self) -> CompanyConditions;
+
+    /// Makes a case meet [`Desk::conditions`].
+    async fn marks(&self, case: &str);
+
+    /// Returns conditions and fields that are not there, each with words of what a check has to tell.
+    fn misnamed(&self) -> Vec<(CompanyConditions, &'static str)>;
+
+    /// Returns the name of a text field that every case has.
+    async fn text_field(&self) -> String;
+
+    /// Sets the field of [`Desk::text_field`].
+    async fn writes_field(&self, case: &str, text: &str);
+
+    /// Lets a person with this address follow a case, or not any more.
+    async fn follows(&self, case: &str, address: &str, on: bool);
 
     // ------------------------------------------------------------ trouble
 

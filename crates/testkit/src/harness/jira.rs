@@ -16,6 +16,7 @@ use casebridge::sandbox::jira::{
     GOOGLE_STATE_FIELD, IssueView, MarkupKind, NewIssue, SandboxJira, SandboxJiraAuth, SandboxJiraSettings,
     would_render,
 };
+use casebridge::sync::{CompanyConditions, Pattern};
 use chrono::{DateTime, Duration, Utc};
 
 use super::crm::{Company, Crm, Description, Setup, Turns};
@@ -331,6 +332,46 @@ impl Desk for JiraDesk {
             labels: issue.labels,
             ..Placement::default()
         }
+    }
+
+    fn conditions(&self) -> CompanyConditions {
+        CompanyConditions {
+            project: vec![Pattern::new("SUP")],
+            issue_type: vec![Pattern::new("Support")],
+            label: vec![Pattern::new("shop*")],
+            ..CompanyConditions::default()
+        }
+    }
+
+    async fn marks(&self, case: &str) {
+        self.jira.set_issue_type(case, "Support").unwrap();
+        self.jira.set_labels(case, &["gcp", "shop-prod"]).unwrap();
+    }
+
+    fn misnamed(&self) -> Vec<(CompanyConditions, &'static str)> {
+        let one = |text: &str| vec![Pattern::new(text)];
+        let usual = CompanyConditions::default;
+        vec![
+            (CompanyConditions { project: one("NOPE"), ..usual() }, "OPS, SUP"),
+            (CompanyConditions { issue_type: one("Epic"), ..usual() }, "Bug, Support, Task"),
+            (CompanyConditions { component: one("Netwrk"), ..usual() }, "Billing, Google Cloud, Network"),
+            (CompanyConditions { fields: [("Imapct".to_owned(), one("x"))].into(), ..usual() }, "Imapct"),
+        ]
+    }
+
+    async fn text_field(&self) -> String {
+        self.jira.add_text_field("Google project").unwrap();
+        "google project".to_owned()
+    }
+
+    async fn writes_field(&self, case: &str, text: &str) {
+        let field = self.jira.add_text_field("Google project").unwrap();
+        self.jira.set_text(case, &field, Some(text)).unwrap();
+    }
+
+    async fn follows(&self, case: &str, address: &str, on: bool) {
+        self.jira.show_email(address, address).unwrap();
+        self.jira.watch(case, address, on).unwrap();
     }
 
     fn faults(&self) -> Option<&Faults> {

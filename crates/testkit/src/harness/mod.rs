@@ -35,7 +35,7 @@ use casebridge::queue::cron_yaml::CronConfig;
 use casebridge::sandbox::csapi::{Author, CLASSIFICATION_ID, NewCase, Priority, SandboxCsapi};
 use casebridge::sandbox::faults::{Fault, Faults};
 use casebridge::store::{MappingFilter, Store};
-use casebridge::sync::{RouteTable, Rules, StatusTable, Switches};
+use casebridge::sync::{Placing, RouteTable, Rules, StatusTable, Switches};
 use casebridge::tasks::{Deps, Pacer, Since, TaskSettings, Unchanged};
 use casebridge::telemetry::Metrics;
 use chrono::{Duration, TimeZone as _, Utc};
@@ -70,6 +70,7 @@ pub struct Options {
     pub since: Since,
     pub routes: RouteTable,
     pub poll_every: Sides<Option<Duration>>,
+    pub placing: Placing,
 }
 
 impl Default for Options {
@@ -92,6 +93,7 @@ impl Default for Options {
             since: Since::default(),
             routes: RouteTable::default(),
             poll_every: Sides::default(),
+            placing: Placing::default(),
         }
     }
 }
@@ -173,6 +175,7 @@ impl World {
                 classification_id: Some(CLASSIFICATION_ID.to_owned()),
                 time_zone: "+00:00".to_owned(),
                 language_code: "en".to_owned(),
+                other_parents: Vec::new(),
                 subscribers: Vec::new(),
                 test_cases: false,
                 key_expires: None,
@@ -221,6 +224,7 @@ impl World {
                 routes: options.routes,
                 poll_every: options.poll_every,
                 announced: Sides::default(),
+                placing: options.placing,
             },
             metrics,
             stop: CancellationToken::new(),

@@ -13,6 +13,7 @@ use casebridge::sandbox::servicenow::{
     EntryView, GOOGLE_STATE_COLUMN, NewRecord, RecordView, SandboxServiceNow, SandboxServiceNowAuth,
     SandboxServiceNowSettings,
 };
+use casebridge::sync::{CompanyConditions, Pattern};
 use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
 
@@ -289,6 +290,51 @@ impl Desk for ServiceNowDesk {
             fields: [("category".to_owned(), json!(record.category))].into(),
             ..Placement::default()
         }
+    }
+
+    fn conditions(&self) -> CompanyConditions {
+        CompanyConditions {
+            project: vec![Pattern::new("incident")],
+            component: vec![Pattern::new("Cloud")],
+            fields: [("impact".to_owned(), vec![Pattern::new("1*")])].into(),
+            ..CompanyConditions::default()
+        }
+    }
+
+    async fn marks(&self, case: &str) {
+        self.servicenow.set_column(case, "assignment_group", "287ebd7da9fe198100f92cc8d1d2154e").unwrap();
+        self.servicenow.set_column(case, "impact", "1").unwrap();
+    }
+
+    fn misnamed(&self) -> Vec<(CompanyConditions, &'static str)> {
+        let one = |text: &str| vec![Pattern::new(text)];
+        let usual = CompanyConditions::default;
+        vec![(
+            CompanyConditions { fields: [("catgory".to_owned(), one("x"))].into(), ..usual() },
+            "category (Category)",
+        )]
+    }
+
+    async fn text_field(&self) -> String {
+        "correlation_id".to_owned()
+    }
+
+    async fn writes_field(&self, case: &str, text: &str) {
+        self.servicenow.set_column(case, "correlation_id", text).unwrap();
+    }
+
+    /// Adds a user of the instance for most addresses, and for those of another domain the address itself: a watch list takes both.
+    async fn follows(&self, case: &str, address: &str, on: bool) {
+        let entry = match address.ends_with("@example.com") {
+            true => self.servicenow.user_with_email(address, address).unwrap(),
+            false => address.to_owned(),
+        };
+        let before = self.servicenow.record(case).unwrap().watch_list;
+        let mut list: Vec<&str> = before.split(',').filter(|one| !one.is_empty() && *one != entry).collect();
+        if on {
+            list.push(&entry);
+        }
+        self.servicenow.set_column(case, "watch_list", &list.join(",")).unwrap();
     }
 
     fn faults(&self) -> Option<&Faults> {

@@ -10,8 +10,9 @@ use casebridge::crm::zendesk::{Zendesk, ZendeskSettings, text};
 use casebridge::entities::Priority;
 use casebridge::sandbox::faults::Faults;
 use casebridge::sandbox::zendesk::{
-    NewTicket, SandboxZendesk, SandboxZendeskAuth, SandboxZendeskSettings, TicketView,
+    NewTicket, ROOT_CAUSE_FIELD, SandboxZendesk, SandboxZendeskAuth, SandboxZendeskSettings, TicketView,
 };
+use casebridge::sync::{CompanyConditions, Pattern};
 use chrono::{DateTime, Duration, Utc};
 
 use super::crm::{Company, Crm, Description, Setup, Turns};
@@ -301,6 +302,41 @@ impl Desk for ZendeskDesk {
             group: ticket.group.map(|group| group.to_string()),
             ..Placement::default()
         }
+    }
+
+    fn conditions(&self) -> CompanyConditions {
+        CompanyConditions {
+            project: vec![Pattern::new("Example")],
+            label: vec![Pattern::new("shop*")],
+            ..CompanyConditions::default()
+        }
+    }
+
+    async fn marks(&self, case: &str) {
+        self.zendesk.set_tags(case, &["shop_prod"]).unwrap();
+    }
+
+    fn misnamed(&self) -> Vec<(CompanyConditions, &'static str)> {
+        let one = |text: &str| vec![Pattern::new(text)];
+        let usual = CompanyConditions::default;
+        vec![
+            (CompanyConditions { project: one("Nope"), ..usual() }, "Example"),
+            (CompanyConditions { component: one("Nope"), ..usual() }, "Cloud, Network"),
+            (CompanyConditions { issue_type: one("Bug"), ..usual() }, "incident, problem, question, task"),
+            (CompanyConditions { fields: [("7".to_owned(), one("x"))].into(), ..usual() }, "(Root cause)"),
+        ]
+    }
+
+    async fn text_field(&self) -> String {
+        ROOT_CAUSE_FIELD.to_string()
+    }
+
+    async fn writes_field(&self, case: &str, text: &str) {
+        self.zendesk.set_text(case, ROOT_CAUSE_FIELD, Some(text)).unwrap();
+    }
+
+    async fn follows(&self, case: &str, address: &str, on: bool) {
+        self.zendesk.copy_to(case, (address, address), on).unwrap();
     }
 
     fn faults(&self) -> Option<&Faults> {

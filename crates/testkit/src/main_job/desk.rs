@@ -4,7 +4,7 @@ use casebridge::cases::{CheckStatus, Placement, Visibility};
 use casebridge::entities::Side;
 use casebridge::sandbox::csapi::State;
 use casebridge::sandbox::faults::{Effect, Fault};
-use casebridge::sync::{Conditions, Destination, Pattern, Route, RouteTable};
+use casebridge::sync::{Conditions, Destination, Pattern, Placing, Route, RouteTable};
 use casebridge::tasks::check_routes;
 use chrono::Duration;
 use serde_json::{Value, json};
@@ -385,7 +385,7 @@ pub async fn the_check_names_a_value_of_a_route_that_is_not_there_with_those_tha
         [route("*", Destination::LeaveOut), route("*", Destination::Mirror(right.clone()))]
             .into_iter()
             .collect();
-    let checks = check_routes(system.as_ref(), &routes).await;
+    let checks = check_routes(system.as_ref(), &routes, &Placing::default()).await;
     assert_eq!(checks.len(), 1, "{checks:?}");
     assert_eq!((checks[0].status, checks[0].what.contains("route 2")), (CheckStatus::Ok, true), "{checks:?}");
     for (wrong, words) in world.desk.misplaced() {

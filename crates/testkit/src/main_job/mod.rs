@@ -11,6 +11,7 @@ pub mod credentials;
 pub mod desk;
 pub mod leaving;
 pub mod outages;
+pub mod placing;
 pub mod privacy;
 pub mod silence;
 pub mod travel;
@@ -110,6 +111,12 @@ macro_rules! scenarios {
             turn::a_status_whose_answer_was_lost_is_found_and_one_that_was_lost_itself_is_set [Faults, ClockInHand];
             turn::the_state_stands_in_words_in_a_field_with_escalation [];
             turn::the_check_names_a_status_that_is_not_there_with_those_that_are [];
+            placing::a_company_cases_route_decides_its_google_project_classification_and_language_once [];
+            placing::a_field_of_a_company_case_names_its_google_project_and_a_wrong_one_is_told_once [];
+            placing::a_routed_creation_whose_answer_was_lost_is_found_in_its_project_and_repeated_as_it_was_decided [ClockInHand];
+            placing::subscribers_follow_and_only_of_the_domains_that_may_leave [];
+            placing::subscribers_whose_answer_was_lost_are_set_once_and_known_as_the_connectors [ClockInHand];
+            placing::the_check_names_what_a_route_to_google_has_wrong_on_either_side [];
             credentials::comments_and_files_arrive_across_three_expiries_of_the_access_token [ExpiringTokens];
         }
     };

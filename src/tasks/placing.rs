@@ -1,0 +1,83 @@
+//! Places of new Google cases, and the people who get their mails: what routes and fields of the company case decide, looked up in both
+//! systems.
+
+use super::Deps;
+use super::session::SyncError;
+use crate::cases::{ApiError, Case, PlacementError};
+use crate::entities::Side;
+use crate::sync::{Placed, allowed_addresses};
+
+/// Reason why no place was found for a Google case.
+pub(super) enum Unplaced {
+    /// A field of the company case cannot be used. Holds the problem, for the people of the case.
+    ByCase(String),
+    /// The configuration cannot be used, or a system does not answer.
+    ByUs(SyncError),
+}
+
+impl<E: Into<SyncError>> From<E> for Unplaced {
+    fn from(error: E) -> Self {
+        Self::ByUs(error.into())
+    }
+}
+
+/// Decides where the Google case of a company case is created. The classification in the result is an ID.
+pub(super) async fn google_placement(deps: &Deps, case: &Case) -> Result<Placed, Unplaced> {
+    let (placing, routes) = (&deps.settings.placing, &deps.settings.routes);
+    let wanted = placing.wanted(routes);
+    if wanted.is_empty() && routes.company_routes().is_empty() {
+        return Ok(Placed::default());
+    }
+    let details = if wanted.is_empty() {
+        crate::cases::Details::default()
+    } else {
+        deps.systems[Side::Company].details(&case.id, &wanted).await?
+    };
+    let mut placed = placing.decide(routes, &details).map_err(Unplaced::ByCase)?;
+    let google = &deps.systems[Side::Google];
+    if let (Some(field), Some(parent)) = (&placed.parent_from, &placed.placement.parent) {
+        google.check_parent(parent).await.map_err(|error| of_field(field, error))?;
+    }
+    if let Some(text) = &placed.placement.classification {
+        let found = google.classification_id(text).await;
+        let id = found.map_err(|error| match (&placed.classification_from, error) {
+            (Some(field), error) => of_field(field, error),
+            (None, PlacementError::Unusable(problem)) => {
+                let number = placed.route.unwrap_or_default();
+                SyncError::Failed(format!("route {number}, google.classification: {problem}")).into()
+            }
+            (None, PlacementError::Api(error)) => error.into(),
+        })?;
+        placed.placement.classification = Some(id);
+    }
+    Ok(placed)
+}
+
+/// Tells whose mistake a value of a field is.
+fn of_field(field: &str, error: PlacementError) -> Unplaced {
+    match error {
+        PlacementError::Unusable(problem) => Unplaced::ByCase(format!("field {field}: {problem}")),
+        PlacementError::Api(error) => error.into(),
+    }
+}
+
+/// Adds the people of a company case whose addresses may leave the house, if the configuration wants any. People that the connector may not
+/// see are left alone, with a warning: they hold nothing else up.
+pub(super) async fn with_people(deps: &Deps, side: Side, case: Case) -> Result<Case, ApiError> {
+    let placing = &deps.settings.placing;
+    if side == Side::Google || placing.subscribers_from.is_empty() || !case.synchronize {
+        return Ok(case);
+    }
+    match deps.systems[side].details(&case.id, &placing.wanted_people()).await {
+        Ok(details) => {
+            let found = details.people.iter().map(String::as_str);
+            let allowed = allowed_addresses(found, &placing.subscriber_domains);
+            Ok(Case { subscribers: Some(allowed.into_iter().collect()), ..case })
+        }
+        Err(error) if error.is_for_good() => {
+            tracing::warn!(case.company_id = case.id, "the people of the case cannot be read: {error}");
+            Ok(case)
+        }
+        Err(error) => Err(error),
+    }
+}
