@@ -5,11 +5,11 @@ use casebridge::cases::{
 };
 use casebridge::entities::{
     CaseMapping, CompanyCaseId, Entry, FirstSeen, GoogleCaseName, GoogleState, ItemKind, Ledger, Notice,
-    Pending, PendingStatus, Priority, PriorityReading, Side, Sides, Source, Turn,
+    Pending, PendingStatus, Priority, PriorityReading, RefusedSubscribers, Side, Sides, Source, Turn,
 };
 use casebridge::sync::{
     Action, Clocks, KnownDifferent, Lookalike, Pair, Plan, Remaining, Rules, Snapshot, StatusRule,
-    StatusTable, Switches, left_on, plan, texts,
+    StatusTable, Switches, left_on, merge_subscribers, plan, texts,
 };
 use chrono::{DateTime, Duration, Utc};
 use proptest::prelude::*;
@@ -212,6 +212,14 @@ impl World {
                 self.mapping.priority = Some(*priority);
                 self.mapping.state.agreed_priority = Some(*priority);
             }
+            Action::SetSubscribers { wanted, .. } => {
+                assert!(!self.google.case.closed, "subscribers of a closed case");
+                let there = self.google.case.subscribers.clone().unwrap();
+                let merge = merge_subscribers(&self.mapping.state.subscribers, wanted, &there);
+                self.google.case.subscribers = merge.set.or(Some(there));
+                self.mapping.state.subscribers = merge.after;
+            }
+            Action::AgreeOnSubscribers(people) => self.mapping.state.subscribers.clone_from(people),
             Action::ForgetLeftOpen => self.mapping.state.left_open_told = false,
             Action::Close { side } => self.set_closed(*side, true),
             Action::Reopen { side } => {
@@ -343,6 +351,49 @@ fn the_plan_on_two_equal_sides_is_empty() {
         assert!(world.plan(source).is_empty(), "{:?}", world.plan(source));
         assert!(left_on(source, world.pair(), &world.rules, world.facts()) != Remaining::Changes);
     }
+}
+
+#[test]
+fn people_of_the_company_case_follow_an_open_google_case_and_wait_for_what_is_under_way() {
+    let mut world = World::new();
+    let people = |all: &[&str]| Some(all.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>());
+    world.google.case.subscribers = people(&[]);
+    assert!(world.plan(Side::Company).is_empty(), "nobody asked for the people of the company case");
+    world.company.case.subscribers = people(&["jane@example.com"]);
+    let plan = world.plan(Side::Company);
+    assert!(matches!(plan.actions.as_slice(), [Action::SetSubscribers { changed: 1, .. }]), "{plan:?}");
+    assert_eq!(plan.totals().get("subscribers"), Some(&1));
+    assert!(world.plan(Side::Google).is_empty(), "they are the company's");
+    assert_eq!(left_on(Side::Company, world.pair(), &world.rules, world.facts()), Remaining::Changes);
+
+    let mut closed = world.clone();
+    closed.set_closed(Side::Google, true);
+    let is_of_people = |action: &Action| matches!(action, Action::SetSubscribers { .. });
+    assert!(!closed.plan(Side::Company).actions.iter().any(is_of_people));
+
+    let mut waits = world.clone();
+    waits.mapping.state.subscribers_sent_at = Some(at(99));
+    let plan = waits.plan(Side::Company);
+    assert_eq!((plan.actions.len(), plan.waits.len()), (0, 1), "{plan:?}");
+    waits.now = at(102);
+    assert!(waits.plan(Side::Company).actions.iter().any(is_of_people));
+
+    // What Google refused is not sent again for a day, unless others are to be sent.
+    let refused = |at| {
+        let wanted = ["jane@example.com".to_owned()].into();
+        Some(Box::new(RefusedSubscribers { wanted, at }))
+    };
+    world.mapping.state.refused_subscribers = refused(at(50));
+    assert!(world.plan(Side::Company).is_empty());
+    world.mapping.state.refused_subscribers = refused(at(100) - Duration::days(1));
+    assert!(!world.plan(Side::Company).is_empty());
+    world.mapping.state.refused_subscribers = refused(at(50));
+    world.company.case.subscribers = people(&["jane@example.com", "joe@example.com"]);
+    assert!(!world.plan(Side::Company).is_empty());
+    world.mapping.state.refused_subscribers = None;
+    world.sync([Side::Company, Side::Google], 1);
+    assert_eq!(world.google.case.subscribers, people(&["jane@example.com", "joe@example.com"]));
+    assert!(world.plan(Side::Company).is_empty());
 }
 
 #[test]
@@ -986,9 +1037,18 @@ fn worlds() -> impl Strategy<Value = World> {
     let files = || proptest::collection::vec(("[a-c]\\.log", 0..60_i64, any::<bool>()), 0..4);
     let side = || (comments(), files(), 0..5_usize, any::<bool>());
     let facts = || (any::<bool>(), any::<bool>(), any::<bool>(), 300..600_usize);
-    (side(), side(), facts(), facts(), any::<bool>(), any::<bool>()).prop_map(
-        |(google, company, google_facts, company_facts, resolved, paused)| {
+    let people = || {
+        let some = proptest::sample::select(&["a@example.com", "b@example.com", "c@example.com"][..]);
+        proptest::option::of(proptest::collection::btree_set(some, 0..3))
+    };
+    let people = (people(), people());
+    (side(), side(), facts(), facts(), any::<bool>(), any::<bool>(), people).prop_map(
+        |(google, company, google_facts, company_facts, resolved, paused, people)| {
             let mut world = World::new();
+            let addresses =
+                |all: std::collections::BTreeSet<&str>| all.into_iter().map(str::to_owned).collect();
+            world.google.case.subscribers = people.0.map(addresses);
+            world.company.case.subscribers = people.1.map(addresses);
             world.mapping.paused = paused;
             world.mapping.resolved_at = resolved.then(|| at(40));
             world.mapping.state.agreed_closed = Some(resolved);
