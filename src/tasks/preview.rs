@@ -88,10 +88,8 @@ pub(super) async fn of_unlinked(
                 (GooglePlacement::default(), by)
             }
             // What was decided when the creation began is not decided again.
-            Side::Company
-                if let Some(decided) = mapping.state.google_placement.clone().filter(|_| begun.is_some()) =>
-            {
-                (*decided, String::new())
+            Side::Company if begun.is_some() => {
+                (mapping.state.google_placement.as_deref().cloned().unwrap_or_default(), String::new())
             }
             Side::Company => match google_placement(deps, &ours).await {
                 Ok(placed) => (placed.placement.clone(), placed.describe()),

@@ -1019,11 +1019,12 @@ async fn link(session: &mut Session<'_>, source: Side, case: &Case) -> Result<Op
         deps.store.delete(&session.mapping).await?;
         return Err(SyncError::NoPart(reason));
     }
-    let decided = session.mapping.state.google_placement.clone().filter(|_| begun);
-    let google = match (source, decided) {
-        (Side::Google, _) => GooglePlacement::default(),
-        (Side::Company, Some(decided)) => *decided,
-        (Side::Company, None) => match google_placement(deps, case).await {
+    let google = match source {
+        Side::Google => GooglePlacement::default(),
+        Side::Company if begun => {
+            session.mapping.state.google_placement.as_deref().cloned().unwrap_or_default()
+        }
+        Side::Company => match google_placement(deps, case).await {
             Ok(placed) => placed.placement,
             Err(Unplaced::ByCase(problem)) => return misplaced(session, case, problem).await.map(Some),
             Err(Unplaced::ByUs(error)) => return Err(error),
