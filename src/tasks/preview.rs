@@ -122,6 +122,7 @@ pub(super) async fn of_unlinked(
             counterpart: Some(new.counterpart),
             by_connector: Some(true),
             synchronize: true,
+            state_text: deps.systems[target].google_state_field().map(|_| String::new()),
             ..Case::default()
         };
         (step, "cases", Snapshot::new(case, Content::default(), None))

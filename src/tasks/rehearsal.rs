@@ -234,6 +234,10 @@ impl CaseSystem for Watched {
         self.system.google_name_field()
     }
 
+    fn google_state_field(&self) -> Option<&str> {
+        self.system.google_state_field()
+    }
+
     fn clock_skew(&self) -> Option<Duration> {
         self.system.clock_skew()
     }

@@ -543,6 +543,10 @@ impl CaseSystem for Jira {
         &self.settings().google_name_field
     }
 
+    fn google_state_field(&self) -> Option<&str> {
+        self.settings().google_state_field.as_deref()
+    }
+
     fn credential_end(&self) -> Option<CredentialEnd> {
         expiry::configured("jira", self.client.settings().token_expires.as_deref())
     }
@@ -862,7 +866,7 @@ impl CaseSystem for Jira {
             body["fields"] = Value::Object(fields);
         }
         match self.client.transition(id, body).await {
-            // Somebody else made the transition meanwhile.
+            // Another user made the transition meanwhile.
             Err(error) if error.kind == ApiErrorKind::Refused => match self.has_status(id, status).await {
                 Ok(true) => Ok(()),
                 Ok(false) | Err(_) => Err(error),

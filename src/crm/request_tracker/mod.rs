@@ -483,6 +483,10 @@ impl CaseSystem for RequestTracker {
         self.settings().google_name_field.trim()
     }
 
+    fn google_state_field(&self) -> Option<&str> {
+        self.settings().google_state_field.as_deref()
+    }
+
     fn credential_end(&self) -> Option<CredentialEnd> {
         expiry::configured("request-tracker", self.client.settings().token_expires.as_deref())
     }

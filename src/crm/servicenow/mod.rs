@@ -423,6 +423,10 @@ impl CaseSystem for ServiceNow {
         &self.settings().google_name_field
     }
 
+    fn google_state_field(&self) -> Option<&str> {
+        self.settings().google_state_field.as_deref()
+    }
+
     fn credential_end(&self) -> Option<CredentialEnd> {
         expiry::configured("servicenow", self.client.settings().token_expires.as_deref())
     }

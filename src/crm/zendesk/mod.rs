@@ -501,6 +501,10 @@ impl CaseSystem for Zendesk {
         &self.settings().google_name_field
     }
 
+    fn google_state_field(&self) -> Option<&str> {
+        self.settings().google_state_field.as_deref()
+    }
+
     fn credential_end(&self) -> Option<CredentialEnd> {
         let settings = self.client.settings();
         let configured = expiry::configured("zendesk", settings.token_expires.as_deref());

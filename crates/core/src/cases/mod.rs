@@ -501,6 +501,11 @@ pub trait CaseSystem: Send + Sync {
         "custom_field_google_name"
     }
 
+    /// Returns the name of the field of a company case that shows Google's state, as people know it. `None` if none is configured.
+    fn google_state_field(&self) -> Option<&str> {
+        None
+    }
+
     /// Returns the lead of the system's clock over ours, as measured from its answers (`R36`: clock skew). Negative if the clock is behind;
     /// `None` before the first answer.
     fn clock_skew(&self) -> Option<Duration> {

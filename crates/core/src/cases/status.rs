@@ -1,4 +1,4 @@
-//! Statuses of company cases, as a system lists them: what `casebridge check` compares the configuration with.
+//! Statuses of company cases, as a system lists them. `casebridge check` compares the configuration with them.
 
 /// Length that the field for Google's state has to hold, in characters.
 pub const GOOGLE_STATE_ROOM: usize = 60;

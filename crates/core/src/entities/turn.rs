@@ -1,4 +1,4 @@
-//! State of a Google case, which says whose turn it is, and what a pair remembers of having shown it on the company case.
+//! State of a Google case, which says whose turn it is, and the memory of a pair about showing it on the company case.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

@@ -129,7 +129,7 @@ pub enum Action {
     },
     /// Write Google's state in words into the field for it on the company case.
     ShowState(String),
-    /// Record what is known of Google's state on the company case.
+    /// Record how far Google's state is shown on the company case.
     NoteTurn(Box<Turn>),
 }
 

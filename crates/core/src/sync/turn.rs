@@ -1,5 +1,5 @@
 //! Whose turn is it: Google's state becomes the company case's status, and stands in words in a field of it. A pure function of the
-//! configured statuses, what both cases show, and what the pair remembers.
+//! configured statuses, both cases and the memory of the pair.
 
 use std::collections::BTreeMap;
 
@@ -75,7 +75,7 @@ pub(super) struct Facts<'a> {
     pub(super) company: &'a Case,
     /// True if the company case is being closed or reopened: its status is left alone until that is done.
     pub(super) status_moves: bool,
-    /// Times of writes before this one are over: whatever they do, they have done it.
+    /// Time before which a write was sent if its in-flight window is over.
     pub(super) sent_before: DateTime<Utc>,
 }
 
@@ -87,8 +87,8 @@ pub(super) struct Decision {
     pub(super) waits_for: Option<DateTime<Utc>>,
 }
 
-/// Decides about the status and the text. If nothing changes at Google, a plan that was applied is followed by an empty one, whatever people
-/// do to the company case.
+/// Decides about the status and the text. A plan that was applied is followed by an empty one until Google's case changes: a person's change
+/// of the company case plans nothing.
 pub(super) fn decide(facts: Facts<'_>) -> Decision {
     let mut turn = facts.turn.clone();
     let mut waits = [None, None];
@@ -155,7 +155,8 @@ fn settle_text(turn: &mut Turn, facts: Facts<'_>, waits: &mut Option<DateTime<Ut
     Some(())
 }
 
-/// Decides about the text: it is written if it differs from the one that was written last. What a person makes of it stays until then.
+/// Decides about the text. It is written if it differs from the one that was written last, so that a person's edit stays until Google's case
+/// changes.
 fn text(turn: &mut Turn, facts: Facts<'_>) -> Option<Action> {
     let now = facts.company.state_text.as_ref()?;
     let text = texts::google_state(facts.google.state?, facts.google.escalated);
@@ -239,7 +240,7 @@ mod tests {
         .collect()
     }
 
-    /// Pair with a connector that applies what is decided.
+    /// Pair with a connector that applies the decisions.
     #[derive(Debug, Clone)]
     struct World {
         table: StatusTable,
@@ -452,7 +453,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens, nothing is planned twice, and nothing is planned without a change of Google's or a write without an answer.
+        /// Nothing is planned twice, and nothing without a change of Google's or a write without an answer.
         #[test]
         fn no_table_plans_anything_twice(
             table in tables(),
