@@ -145,13 +145,11 @@ impl PullSubscription {
     /// Returns the topic that the subscription belongs to.
     pub async fn topic(&self) -> Result<String, ApiError> {
         let subscription = self.read().await?;
-        match subscription["topic"].as_str().filter(|topic| !topic.is_empty()) {
-            Some(topic) => Ok(topic.to_owned()),
-            None => {
-                let call = format!("GET /v1/{}", self.name());
-                Err(self.upstream.error(ApiErrorKind::Unreadable, &call, "the answer names no topic"))
-            }
-        }
+        let topic = subscription["topic"].as_str().filter(|topic| !topic.is_empty());
+        topic.map(str::to_owned).ok_or_else(|| {
+            let call = format!("GET /v1/{}", self.name());
+            self.upstream.error(ApiErrorKind::Unreadable, &call, "the answer names no topic")
+        })
     }
 
     async fn read(&self) -> Result<Value, ApiError> {

@@ -107,7 +107,7 @@ async fn look(deps: &Deps) -> Result<Findings, StoreError> {
             let page = deps.store.list(*filter, after, PAGE).await?;
             for mapping in page.mappings {
                 if seen.insert(mapping.id) {
-                    examine(deps, &global, mapping, (now, allowance), &mut findings).await;
+                    Box::pin(examine(deps, &global, mapping, (now, allowance), &mut findings)).await;
                 }
             }
             after = page.next;

@@ -267,7 +267,7 @@ pub(super) async fn queue_backlog(
     let pace = Pace::of(deps);
     let mut backlog = Backlog::default();
     let mut chosen =
-        Side::BOTH.map(|side| (side, MostUrgent::new(pace.room(is_down(deps, side.other(), &global, now)))));
+        Side::BOTH.map(|side| (side, MostUrgent::new(pace.room(is_down(deps, side.other(), global, now)))));
     let mut after = None;
     loop {
         let found = deps.store.list(MappingFilter::NeedsWatching, after, PAGE).await?;

@@ -122,7 +122,7 @@ pub(super) async fn run(deps: &Deps, task: TaskKind, request: &Request<'_>) -> T
         }
         let mut session = Session::new(deps, mapping, started, request.holder);
         let outcome = match admitted_again(&session, request) {
-            Ok(()) => sync(&mut session, request).await,
+            Ok(()) => Box::pin(sync(&mut session, request)).await,
             Err(postponed) => Err(postponed),
         };
         let outcome = match outcome {

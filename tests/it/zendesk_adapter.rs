@@ -1737,7 +1737,7 @@ async fn a_new_ticket_has_what_its_route_sets_beside_the_connectors_own() {
 #[tokio::test]
 async fn a_status_is_a_system_status_or_one_of_the_accounts_own() {
     let crm = start(SandboxZendeskSettings::default(), |ours| {
-        ours.google_state_field = Some("google state".to_owned())
+        ours.google_state_field = Some("google state".to_owned());
     })
     .await;
     let id = crm.person_creates("Waits", "", true).await;
@@ -1786,7 +1786,7 @@ async fn a_status_is_a_system_status_or_one_of_the_accounts_own() {
     let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
     assert!(line(&checks, "field google state").is_ok(), "{checks:?}");
     let lacking = start(SandboxZendeskSettings::default(), |ours| {
-        ours.google_state_field = Some("No field".to_owned())
+        ours.google_state_field = Some("No field".to_owned());
     })
     .await;
     let id = lacking.person_creates("Waits", "", true).await;

@@ -348,7 +348,8 @@ pub(super) struct Status {
     pub(super) id: String,
     pub(super) name: String,
     #[serde(deserialize_with = "or_default")]
-    pub(super) status_category: StatusCategory,
+    #[serde(rename = "statusCategory")]
+    pub(super) category: StatusCategory,
 }
 
 /// Category of a status: `new`, `indeterminate` or `done`.
@@ -360,7 +361,7 @@ pub(super) struct StatusCategory {
 
 impl Status {
     pub(super) fn is_done(&self) -> bool {
-        self.status_category.key == DONE
+        self.category.key == DONE
     }
 }
 

@@ -766,9 +766,8 @@ impl CaseSystem for ServiceNow {
         };
         let fields = Map::from_iter([(column.clone(), json!(text))]);
         let what = format!(
-            "{column} (company.servicenow.google_state_field: it has to be a column of text that holds {} characters, and the \
-             connector's user needs a role that writes it)",
-            GOOGLE_STATE_ROOM
+            "{column} (company.servicenow.google_state_field: it has to be a column of text that holds {GOOGLE_STATE_ROOM} characters, and \
+             the connector's user needs a role that writes it)"
         );
         self.change(id, fields, &what, |record| record.text(column) == Some(text)).await
     }

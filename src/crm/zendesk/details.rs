@@ -27,7 +27,7 @@ pub(super) async fn read(client: &Client, id: &str, wanted: &Wanted) -> Result<D
     }
     let custom = of("custom_fields").as_array();
     let field = |name: &str| {
-        let is_it = |field: &&Value| field.get("id").is_some_and(|id| id.to_string() == name);
+        let is_it = |field: &&Value| field.get("id").map(Value::to_string).as_deref() == Some(name);
         let field = custom.into_iter().flatten().find(is_it);
         field.map(|field| field.get("value").cloned().unwrap_or_default()).ok_or_else(|| {
             let message = format!(

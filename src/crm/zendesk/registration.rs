@@ -205,13 +205,11 @@ impl Webhooks for Registrar {
         let Some(Webhook { id, .. }) = webhooks.first() else { return Ok(None) };
         let path = format!("/api/v2/webhooks/{id}/signing_secret");
         let answer: Value = self.upstream().read(Call::get(&path)).await?;
-        match answer.pointer("/signing_secret/secret").and_then(Value::as_str) {
-            Some(secret) => Ok(Some(secret.to_owned())),
-            None => {
-                let message = "the answer holds no secret";
-                Err(self.upstream().error(ApiErrorKind::Unreadable, &format!("GET {path}"), message))
-            }
-        }
+        let secret = answer.pointer("/signing_secret/secret").and_then(Value::as_str);
+        secret.map(|secret| Some(secret.to_owned())).ok_or_else(|| {
+            let message = "the answer holds no secret";
+            self.upstream().error(ApiErrorKind::Unreadable, &format!("GET {path}"), message)
+        })
     }
 
     fn upstream(&self) -> &Upstream {

@@ -99,9 +99,9 @@ impl Target {
         match (self, method.as_str()) {
             (Self::All(_), "GET") => Some(&["filter", "pageSize", "pageToken", "showDeleted"]),
             (Self::One(_, _, None), "PATCH") => Some(&["updateMask"]),
-            (Self::All(_), "POST")
-            | (Self::One(_, _, None), "GET" | "DELETE")
-            | (Self::One(_, _, Some(_)), "POST") => Some(&[]),
+            (Self::All(_) | Self::One(_, _, Some(_)), "POST") | (Self::One(_, _, None), "GET" | "DELETE") => {
+                Some(&[])
+            }
             _ => None,
         }
     }

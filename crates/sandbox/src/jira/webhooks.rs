@@ -196,7 +196,7 @@ fn shown(webhook: &Webhook) -> Value {
 }
 
 /// Takes the given fields over, the secret apart.
-fn merge(webhook: &mut Webhook, given: Value) -> Result<(), ApiError> {
+fn merge(webhook: &mut Webhook, given: &Value) -> Result<(), ApiError> {
     for (field, value) in given.as_object().into_iter().flatten() {
         if field == "secret" {
             webhook.secret = value.as_str().map(str::to_owned);
@@ -226,7 +226,7 @@ async fn create(Shared(api): Shared<Api>, headers: HeaderMap, body: Bytes) -> An
     let empty = json!({ "enabled": true, "excludeBody": false, "events": [], "filters": {} });
     let mut webhook =
         Webhook { id: data.next + 1, base: format!("http://{host}"), secret: None, shown: empty };
-    merge(&mut webhook, given)?;
+    merge(&mut webhook, &given)?;
     data.next += 1;
     let shown = shown(&webhook);
     data.webhooks.push(webhook);
@@ -248,7 +248,7 @@ async fn update(Shared(api): Shared<Api>, Path(id): Path<u64>, body: Bytes) -> A
     let given = input(&body)?;
     with(&api, id, |webhook| {
         let mut changed = webhook.clone();
-        merge(&mut changed, given)?;
+        merge(&mut changed, &given)?;
         *webhook = changed;
         ok(shown(webhook))
     })

@@ -325,9 +325,10 @@ impl Desk for ServiceNowDesk {
 
     /// Adds a user of the instance for most addresses, and for those of another domain the address itself: a watch list takes both.
     async fn follows(&self, case: &str, address: &str, on: bool) {
-        let entry = match address.ends_with("@example.com") {
-            true => self.servicenow.user_with_email(address, address).unwrap(),
-            false => address.to_owned(),
+        let entry = if address.ends_with("@example.com") {
+            self.servicenow.user_with_email(address, address).unwrap()
+        } else {
+            address.to_owned()
         };
         let before = self.servicenow.record(case).unwrap().watch_list;
         let mut list: Vec<&str> = before.split(',').filter(|one| !one.is_empty() && *one != entry).collect();

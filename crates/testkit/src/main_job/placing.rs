@@ -47,18 +47,14 @@ async fn google_of(world: &World, company: &str) -> Option<Case> {
     world.csapi.cases().into_iter().find(|case| case.name == name)
 }
 
-fn some(text: &str) -> Option<String> {
-    Some(text.to_owned())
-}
-
 pub async fn a_company_cases_route_decides_its_google_project_classification_and_language_once(
     crm: &dyn Crm,
 ) {
     let placement = GooglePlacement {
-        parent: some(SHOP),
-        classification: some("cloud storage"),
-        language_code: some("de"),
-        time_zone: some("Europe/Berlin"),
+        parent: Some(SHOP.to_owned()),
+        classification: Some("cloud storage".to_owned()),
+        language_code: Some("de".to_owned()),
+        time_zone: Some("Europe/Berlin".to_owned()),
         test_case: Some(true),
         subscribers: Some(vec!["oncall@example.com".to_owned()]),
     };
@@ -114,8 +110,8 @@ pub async fn a_field_of_a_company_case_names_its_google_project_and_a_wrong_one_
     let route = CompanyRoute {
         conditions: CompanyConditions::default(),
         placement: GooglePlacement {
-            parent: some("organizations/123"),
-            language_code: some("ja"),
+            parent: Some("organizations/123".to_owned()),
+            language_code: Some("ja".to_owned()),
             ..GooglePlacement::default()
         },
     };
@@ -165,8 +161,8 @@ pub async fn a_routed_creation_whose_answer_was_lost_is_found_in_its_project_and
     // The answer is lost, first of a creation that was made, then of one that was not.
     for is_made in [true, false] {
         let placement = GooglePlacement {
-            parent: some(SHOP),
-            classification: some("Cloud Storage"),
+            parent: Some(SHOP.to_owned()),
+            classification: Some("Cloud Storage".to_owned()),
             ..GooglePlacement::default()
         };
         let world = world(crm, placement, Placing::default()).await;
@@ -264,8 +260,8 @@ pub async fn subscribers_whose_answer_was_lost_are_set_once_and_known_as_the_con
 
 pub async fn the_check_names_what_a_route_to_google_has_wrong_on_either_side(crm: &dyn Crm) {
     let placement = GooglePlacement {
-        parent: some(SHOP),
-        classification: some("compute engine"),
+        parent: Some(SHOP.to_owned()),
+        classification: Some("compute engine".to_owned()),
         ..GooglePlacement::default()
     };
     let world = world(crm, placement.clone(), Placing::default()).await;
@@ -296,9 +292,9 @@ pub async fn the_check_names_what_a_route_to_google_has_wrong_on_either_side(crm
     let told = async |placement: GooglePlacement| {
         format!("{:?}", google.check_google_placement(&placement).await.unwrap_err())
     };
-    let ambiguous = GooglePlacement { classification: some("engine"), ..placement.clone() };
+    let ambiguous = GooglePlacement { classification: Some("engine".to_owned()), ..placement.clone() };
     assert!(told(ambiguous).await.contains("Technical Issue > Compute > App Engine"));
-    let absent = GooglePlacement { parent: some("projects/nowhere"), ..placement.clone() };
+    let absent = GooglePlacement { parent: Some("projects/nowhere".to_owned()), ..placement.clone() };
     assert!(told(absent).await.contains("it must exist"));
     world.csapi.adjust(|switches| {
         switches.foreign_projects.insert("shop-prod".to_owned());
