@@ -71,6 +71,9 @@ pub(super) struct Issue {
     /// Versions that the search index has seen, oldest first.
     #[serde(skip)]
     indexed: VecDeque<Indexed>,
+    /// Number of changes in this process, by which webhooks notice one: times repeat within their resolution.
+    #[serde(skip)]
+    pub(super) revision: u64,
 }
 
 /// Fields of an issue that can be changed and searched.
@@ -293,6 +296,7 @@ impl State {
             watchers: BTreeSet::new(),
             visible: true,
             indexed: VecDeque::new(),
+            revision: 0,
         };
         issue.index(now);
         self.issues.insert(id, issue);
@@ -436,6 +440,7 @@ impl Project {
 impl Issue {
     fn touch(&mut self, now: DateTime<Utc>) {
         self.doc.updated = now.max(self.created);
+        self.revision += 1;
         self.index(now);
     }
 

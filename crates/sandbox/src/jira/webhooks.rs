@@ -15,7 +15,6 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
-use chrono::{DateTime, Utc};
 use ring::hmac;
 use serde_json::{Value, json};
 use url::Url;
@@ -56,8 +55,8 @@ struct Webhook {
     shown: Value,
 }
 
-/// Time of update and number of comments of each issue.
-pub(super) type Snapshot = BTreeMap<u64, (DateTime<Utc>, usize)>;
+/// Revision and number of comments of each issue.
+pub(super) type Snapshot = BTreeMap<u64, (u64, usize)>;
 
 impl Hooks {
     fn lock(&self) -> MutexGuard<'_, Data> {
@@ -66,7 +65,7 @@ impl Hooks {
 
     /// Returns the state to compare a change with; `None` without a webhook.
     pub(super) fn snapshot(&self, state: &State) -> Option<Snapshot> {
-        let of = |issue: &Issue| (issue.doc.updated, issue.comments.len());
+        let of = |issue: &Issue| (issue.revision, issue.comments.len());
         let is_used = !self.lock().webhooks.is_empty();
         is_used.then(|| state.issues.iter().map(|(id, issue)| (*id, of(issue))).collect())
     }
@@ -76,9 +75,7 @@ impl Hooks {
         for (id, issue) in &state.issues {
             let known = before.get(id);
             let comments = known.map_or(0, |(_, comments)| *comments);
-            if known.is_some_and(|(updated, _)| *updated == issue.doc.updated)
-                && issue.comments.len() == comments
-            {
+            if known.is_some_and(|(revision, _)| *revision == issue.revision) && issue.comments.len() == comments {
                 continue;
             }
             let new = issue.comments.last().filter(|_| issue.comments.len() > comments);

@@ -113,6 +113,9 @@ pub(super) struct Ticket {
     /// Versions that the search index has seen, oldest first.
     #[serde(skip)]
     indexed: VecDeque<(DateTime<Utc>, Arc<Document>)>,
+    /// Number of changes in this process, by which webhooks notice one: times repeat within their resolution.
+    #[serde(skip)]
+    pub(super) revision: u64,
     /// Times of the asking user's updates, for the rate limit.
     #[serde(skip)]
     pub(super) updates: VecDeque<DateTime<Utc>>,
@@ -312,6 +315,7 @@ impl State {
             deleted: false,
             visible: true,
             indexed: VecDeque::new(),
+            revision: 0,
             updates: VecDeque::new(),
         };
         self.tickets.insert(id, ticket);
@@ -531,6 +535,7 @@ impl Ticket {
     pub(super) fn touch(&mut self, now: DateTime<Utc>) {
         self.doc.updated = now;
         self.generated = now;
+        self.revision += 1;
         self.index(now);
     }
 

@@ -17,7 +17,7 @@ use axum::routing::get;
 use axum::{Json, body::Bytes};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::SecondsFormat;
 use ring::hmac;
 use serde_json::{Value, json};
 use url::Url;
@@ -62,8 +62,8 @@ struct Trigger {
     shown: Value,
 }
 
-/// Time of update and number of comments of each ticket.
-pub(super) type Snapshot = BTreeMap<u64, (DateTime<Utc>, usize)>;
+/// Revision and number of comments of each ticket.
+pub(super) type Snapshot = BTreeMap<u64, (u64, usize)>;
 
 impl Hooks {
     fn lock(&self) -> MutexGuard<'_, Data> {
@@ -72,7 +72,7 @@ impl Hooks {
 
     /// Returns the state to compare a change with; `None` without a trigger.
     pub(super) fn snapshot(&self, state: &State) -> Option<Snapshot> {
-        let of = |ticket: &Ticket| (ticket.generated, ticket.comments.len());
+        let of = |ticket: &Ticket| (ticket.revision, ticket.comments.len());
         let is_used = !self.lock().triggers.is_empty();
         is_used.then(|| state.tickets.iter().map(|(id, ticket)| (*id, of(ticket))).collect())
     }
@@ -87,7 +87,7 @@ impl Hooks {
     ) {
         for (id, ticket) in &state.tickets {
             let known = before.get(id);
-            if known.is_some_and(|(generated, _)| *generated == ticket.generated) || ticket.deleted {
+            if known.is_some_and(|(revision, _)| *revision == ticket.revision) || ticket.deleted {
                 continue;
             }
             let comments = known.map_or(0, |(_, comments)| *comments);
