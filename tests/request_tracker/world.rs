@@ -91,7 +91,7 @@ impl World {
             name: "CSAPI",
             base_url: format!("http://{csapi_address}").parse().unwrap(),
             requests_per_minute: NonZeroU32::new(1_000_000).unwrap(),
-            timeout: StdDuration::from_secs(10),
+            timeout: StdDuration::from_mins(1),
             retry: RetryPolicy::default(),
             download_hosts: Vec::new(),
         };
@@ -123,7 +123,7 @@ impl World {
                 max_case_age: Duration::days(30),
                 retention: Duration::days(30),
                 tolerances: ToleranceTable::default(),
-                deadline: StdDuration::from_mins(1),
+                deadline: StdDuration::from_mins(10),
                 lease: Duration::minutes(2),
                 syncs_per_minute: 100_000,
                 missing_grace: Duration::hours(1),

@@ -89,7 +89,8 @@ impl Default for Options {
             backend: None,
             csapi: None,
             give_up_after: Duration::hours(12),
-            deadline: StdDuration::from_mins(1),
+            // Of real time: real software on a machine that does other things as well takes longer than in production.
+            deadline: StdDuration::from_mins(10),
             since: Since::default(),
             routes: RouteTable::default(),
             poll_every: Sides::default(),
