@@ -44,6 +44,7 @@ impl Backend for GoogleCloud {
             Kind::FirestoreDatastoreMode | Kind::Datastore => {
                 Arc::new(DatastoreStore::new(at, Arc::new(NoCredentials)).unwrap())
             }
+            Kind::Pubsub => panic!("Pub/Sub is no database"),
         }
     }
 

@@ -47,6 +47,7 @@ fn google_cloud(kind: Kind, project: &str, host: String, front: &TaskQueueFront)
     let (scheme, variable) = match kind {
         Kind::FirestoreNative => ("firestore", "FIRESTORE_EMULATOR_HOST"),
         Kind::FirestoreDatastoreMode | Kind::Datastore => ("datastore", "DATASTORE_EMULATOR_HOST"),
+        Kind::Pubsub => panic!("Pub/Sub is no database"),
     };
     vec![
         (variable, host),
