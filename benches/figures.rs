@@ -16,18 +16,21 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use casebridge::clock::SystemClock;
 use casebridge::entities::Side;
 use casebridge::sandbox::csapi::Author;
 use casebridge::sandbox::faults::{Effect, Fault};
 use casebridge::sandbox::jira::{NewIssue, SandboxJiraSettings};
+use casebridge::sandbox::pubsub::SandboxPubsub;
 use casebridge_testkit::harness::calls;
 use casebridge_testkit::harness::crm::Crm;
 use casebridge_testkit::harness::jira::JiraKind;
 use casebridge_testkit::harness::servicenow::ServiceNowKind;
 use casebridge_testkit::harness::zendesk::ZendeskKind;
-use casebridge_testkit::service::{Process, Systems, free_port, serve};
+use casebridge_testkit::service::{Process, Systems, binary, free_port, listen, serve_with};
 
 /// Rate limit of the default configuration, in calls a minute.
 const DEFAULT_RATE: usize = 300;
@@ -96,6 +99,9 @@ async fn main() {
     if table.wants("pairs that hang") {
         hanging(&mut table).await;
     }
+    if table.wants("a comment by push") {
+        pushed(&mut table).await;
+    }
     println!("\nload of the machine at the end: {}", load());
     if has("--save") && !table.small {
         let mut all = table.before;
@@ -133,28 +139,52 @@ fn figure(count: usize) -> f64 {
 struct Bench {
     systems: Systems,
     folder: tempfile::TempDir,
+    deployment: &'static str,
+    port: u16,
+    /// More sections of the configuration.
+    sections: String,
+    environment: Vec<(&'static str, String)>,
     service: Option<Process>,
 }
 
 impl Bench {
     async fn new() -> Self {
         // Data Center, which has no limit of writes to one issue.
-        let systems = Systems::with(SandboxJiraSettings::data_center()).await;
-        Self { systems, folder: tempfile::tempdir().unwrap(), service: None }
+        Self::with(SandboxJiraSettings::data_center(), "data-center").await
+    }
+
+    async fn with(jira: SandboxJiraSettings, deployment: &'static str) -> Self {
+        Self {
+            systems: Systems::with(jira).await,
+            folder: tempfile::tempdir().unwrap(),
+            deployment,
+            port: free_port(),
+            sections: String::new(),
+            environment: Vec::new(),
+            service: None,
+        }
     }
 
     /// Starts the service, again if it runs, with the configuration of production and that rate limit.
     fn serve(&mut self, rate: usize) {
         self.service = None;
+        let path = self.configure(rate);
+        let environment: Vec<(&str, &str)> =
+            self.environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        self.service = Some(serve_with(&path, &environment));
+    }
+
+    /// Writes the configuration, and returns its file.
+    fn configure(&self, rate: usize) -> PathBuf {
         let path: PathBuf = self.folder.path().join("casebridge.toml");
-        let text = self.systems.configuration(self.folder.path(), free_port());
+        let text = self.systems.configuration(self.folder.path(), self.port);
         let text = text
             .replace("600000", &rate.to_string())
             .replace("timeout = \"2s\"", "timeout = \"60s\"")
-            .replace("[company.jira]", "[company.jira]\ndeployment = \"data-center\"")
+            .replace("[company.jira]", &format!("[company.jira]\ndeployment = \"{}\"", self.deployment))
             .replace("[sync]\nlease = \"4s\"\ndeadline = \"3s\"\n", "");
-        std::fs::write(&path, text).unwrap();
-        self.service = Some(serve(&path));
+        std::fs::write(&path, text + &self.sections).unwrap();
+        path
     }
 
     /// Makes both systems answer after the usual latency.
@@ -370,5 +400,82 @@ async fn hanging(table: &mut Table) {
         waits.sort_by(f64::total_cmp);
         table.print(format!("{pairs} pairs that hang: median of healthy ones, s"), waits[waits.len() / 2]);
         table.print(format!("{pairs} pairs that hang: longest of healthy ones, s"), *waits.last().unwrap());
+    }
+}
+
+/// Comments on 100 pairs, ten a second, that push tells of: pulled from Pub/Sub for Google's side, by webhooks for Jira's. The polls come
+/// every five minutes, and there is no rate limit.
+async fn pushed(table: &mut Table) {
+    const TOPIC: &str = "projects/p/topics/case-events";
+    const SUBSCRIPTION: &str = "projects/p/subscriptions/case-events";
+    const APART: Duration = Duration::from_millis(100);
+    // Only Jira Cloud lets a program register a webhook.
+    let mut bench = Bench::with(SandboxJiraSettings::default(), "cloud").await;
+    let pubsub = listen(SandboxPubsub::new(Arc::new(SystemClock), None).router()).await;
+    bench.systems.csapi.publish_at(format!("http://{pubsub}").parse().unwrap());
+    let http = casebridge_testkit::service::client();
+    for (name, body) in
+        [(TOPIC, serde_json::json!({})), (SUBSCRIPTION, serde_json::json!({ "topic": TOPIC }))]
+    {
+        let made = http.put(format!("http://{pubsub}/v1/{name}")).json(&body).send().await.unwrap();
+        made.error_for_status().unwrap();
+    }
+    bench.sections = format!(
+        "[push]\npoll_every = \"5m\"\n[push.google]\npull = \"{SUBSCRIPTION}\"\n[push.company]\nsecret = \"env:WEBHOOK_SECRET\"\n\
+         address = \"http://127.0.0.1:{}/push/company\"\n",
+        bench.port
+    );
+    bench.environment = vec![
+        ("PUBSUB_EMULATOR_HOST", pubsub.to_string()),
+        ("WEBHOOK_SECRET", "the-secret-of-this-benchmark".to_owned()),
+    ];
+    let names = bench.linked(table.size(100)).await;
+    let mut enable = tokio::process::Command::new(binary());
+    enable.arg("--config").arg(bench.configure(NO_LIMIT)).args(["push", "enable"]);
+    enable.envs(bench.environment.iter().map(|(name, value)| (*name, value.as_str())));
+    let enabled = enable.output().await.unwrap();
+    assert!(enabled.status.success(), "{}", String::from_utf8_lossy(&enabled.stderr));
+    bench.slow_down();
+    let issues = bench.systems.jira.issues();
+    let id_of = |name: &String| {
+        issues.iter().find(|issue| issue.google_name.as_ref() == Some(name)).unwrap().id.clone()
+    };
+    let pairs: Vec<(String, String)> = names.iter().map(|name| (name.clone(), id_of(name))).collect();
+    for from in Side::BOTH {
+        let mut waits = tokio::task::JoinSet::new();
+        for (number, (case, issue)) in (0..table.size(1_000)).zip(pairs.iter().cycle()) {
+            let (csapi, jira) = (bench.systems.csapi.clone(), bench.systems.jira.clone());
+            let (case, issue) = (case.clone(), issue.clone());
+            let words = format!("{WORDS}, for the {number}th time");
+            waits.spawn(async move {
+                let began = Instant::now();
+                let said = match from {
+                    Side::Google => csapi.add_comment(&case, Author::google("Ada Lovelace"), &words).is_ok(),
+                    Side::Company => jira.comment(&issue, "Jane Roe", &words).is_ok(),
+                };
+                assert!(said, "{case} takes a comment");
+                let has_arrived = || match from {
+                    Side::Google => jira
+                        .issue(&issue)
+                        .unwrap()
+                        .comments
+                        .iter()
+                        .any(|comment| comment.body.contains(&words)),
+                    Side::Company => {
+                        csapi.comments(&case).unwrap().iter().any(|comment| comment.body.contains(&words))
+                    }
+                };
+                while !has_arrived() {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                began.elapsed().as_secs_f64()
+            });
+            tokio::time::sleep(APART).await;
+        }
+        let mut waits = waits.join_all().await;
+        waits.sort_by(f64::total_cmp);
+        let row = format!("a comment by push, said at the {from} side");
+        table.print(format!("{row}: median, s"), waits[waits.len() / 2]);
+        table.print(format!("{row}: 99th percentile, s"), waits[waits.len() * 99 / 100]);
     }
 }

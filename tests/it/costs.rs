@@ -243,6 +243,28 @@ async fn an_idle_hour_with_push_costs_a_fraction() {
 }
 
 #[tokio::test]
+async fn the_page_of_costs_has_the_calls_with_push() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/costs.md")).unwrap();
+    let mut missing = Vec::new();
+    let crms: [(&dyn Crm, &str); 3] =
+        [(&JiraKind, "Jira"), (&ZendeskKind, "Zendesk"), (&ServiceNowKind, "ServiceNow")];
+    for (crm, name) in crms {
+        let mut cells = Vec::new();
+        for say in Side::BOTH {
+            let polled: usize = calls::of_a_comment(crm, say).await.iter().sum();
+            let pushed: usize = calls::of_an_announced_comment(crm, say).await.iter().sum();
+            assert!(pushed <= polled + 2, "{name}, {say}: {pushed} calls with push, {polled} without");
+            cells.extend([polled, pushed].map(|calls| calls.to_string()));
+        }
+        let row = format!("| {name} | {} |", cells.join(" | "));
+        if !page.contains(&row) {
+            missing.push(row);
+        }
+    }
+    assert!(missing.is_empty(), "docs/costs.md lacks\n{}", missing.join("\n"));
+}
+
+#[tokio::test]
 async fn a_change_that_no_message_announces_arrives_by_the_next_seldom_poll() {
     let every = Some(Duration::minutes(5));
     let options = Options { poll_every: Sides { google: every, company: every }, ..Options::default() };
