@@ -10,9 +10,10 @@ use casebridge::sandbox::csapi::{Author, CLASSIFICATION_ID, EventSubscription, F
 use casebridge::sandbox::faults::{Faults, Sending};
 use casebridge::sandbox::jira::{NewIssue, SandboxJira, SandboxJiraSettings};
 use casebridge::sandbox::pubsub::SandboxPubsub;
+use casebridge::sandbox::servicenow::{NewRecord, SandboxServiceNow, SandboxServiceNowSettings};
 use casebridge::sandbox::zendesk::{NewTicket, SandboxZendesk, SandboxZendeskSettings};
 use casebridge_testkit::harness::serve;
-use casebridge_testkit::service::free_port;
+use casebridge_testkit::service::{client, free_port};
 use serde_json::json;
 
 const TOPIC: &str = "projects/p/topics/case-events";
@@ -123,7 +124,7 @@ async fn another_subscription_is_left_alone_unless_it_is_named() {
     );
     let url = format!("http://{address}/v2/organizations/123/supportEventSubscriptions");
     let body = json!({ "pubSubTopic": "projects/p/topics/other" });
-    let made = reqwest::Client::new().post(&url).json(&body).send().await.unwrap();
+    let made = client().post(&url).json(&body).send().await.unwrap();
     let name = made.json::<serde_json::Value>().await.unwrap()["name"].as_str().unwrap().to_owned();
     let arguments = ["push", "enable", "google", "--replace", &name];
     let (code, text) = run(folder.path(), &arguments, None).await;
@@ -152,7 +153,7 @@ impl Pushed {
         let csapi = SandboxCsapi::new(clock.clone(), "organizations/123");
         let pubsub = serve(SandboxPubsub::new(clock, None).router()).await;
         csapi.publish_at(format!("http://{pubsub}").parse().unwrap());
-        let http = reqwest::Client::new();
+        let http = client();
         for (name, body) in [(TOPIC, json!({})), (SUBSCRIPTION, json!({ "topic": TOPIC }))] {
             let made = http.put(format!("http://{pubsub}/v1/{name}")).json(&body).send().await.unwrap();
             assert_eq!(made.status(), 200);
@@ -173,7 +174,7 @@ impl Pushed {
 
     async fn start(&mut self) {
         self.service = Some(command(self.folder.path(), &["serve"], Some(self.pubsub)).spawn().unwrap());
-        let http = reqwest::Client::new();
+        let http = client();
         let url = format!("http://127.0.0.1:{}/healthz", self.port);
         let limit = tokio::time::Instant::now() + Duration::from_mins(1);
         while http.get(&url).send().await.is_err() {
@@ -184,7 +185,7 @@ impl Pushed {
 
     async fn counted(&self, side: &str, outcome: &str) -> u64 {
         let url = format!("http://127.0.0.1:{}/metrics", self.port);
-        let text = reqwest::Client::new().get(url).send().await.unwrap().text().await.unwrap();
+        let text = client().get(url).send().await.unwrap().text().await.unwrap();
         let line = format!("casebridge_push_messages_total{{side=\"{side}\",outcome=\"{outcome}\"}} ");
         text.lines().find_map(|text| text.strip_prefix(&line)?.parse().ok()).unwrap_or(0)
     }
@@ -294,6 +295,33 @@ async fn zendesk_makes_its_own_secret_which_the_configuration_gets() {
         code == 0 && text.contains("delete the trigger") && text.contains("delete the webhook"),
         "{text}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servicenows_business_rule_tells_of_every_change() {
+    let servicenow = SandboxServiceNow::new(Arc::new(SystemClock), SandboxServiceNowSettings::default());
+    let address = serve(servicenow.router()).await;
+    let company = format!(
+        "[company]\nkind = \"servicenow\"\nbase_url = \"http://{address}\"\n[priorities]\nP0 = \"1\"\nP1 = \"2\"\nP2 = \"3\"\n\
+         P3 = \"4\"\nP4 = \"5\"\n"
+    );
+    let mut pushed = Pushed::new(&company, "secret = \"env:WEBHOOK_SECRET\"").await;
+    let (code, text) = pushed.run(&["push", "enable", "google"]).await;
+    assert_eq!(code, 0, "{text}");
+    let rule = json!({ "url": format!("http://127.0.0.1:{}/push/company", pushed.port), "secret": SECRET });
+    let url = format!("http://{address}/sandbox/business-rule");
+    let set = client().put(url).json(&rule).send().await.unwrap();
+    assert_eq!(set.status(), 204);
+    pushed.start().await;
+    let record = servicenow.create_record(&NewRecord::flagged("Disk is slow")).unwrap();
+    let says = |text: &str| {
+        servicenow.comment(&record, "Jane Roe", text).unwrap();
+    };
+    let hears = |text: &str| {
+        let record = servicenow.record(&record).unwrap();
+        record.journal.iter().any(|entry| entry.text.contains(text))
+    };
+    pushed.talk(servicenow.faults(), &says, &hears).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -75,7 +75,9 @@ impl Hooks {
         for (id, issue) in &state.issues {
             let known = before.get(id);
             let comments = known.map_or(0, |(_, comments)| *comments);
-            if known.is_some_and(|(revision, _)| *revision == issue.revision) && issue.comments.len() == comments {
+            if known.is_some_and(|(revision, _)| *revision == issue.revision)
+                && issue.comments.len() == comments
+            {
                 continue;
             }
             let new = issue.comments.last().filter(|_| issue.comments.len() > comments);

@@ -8,15 +8,17 @@
 //! pages on encoded queries, journal fields and data policies.
 //!
 //! ```text
-//! catalog    tables, columns and choices
-//! state      records, and how they change
-//! query      encoded queries
-//! rest       Table API, Batch API, authentication
-//! files      Attachment API
-//! pages      the pages for people
-//! steering   switches for wrong behaviour, over HTTP
+//! business_rule  messages about changes
+//! catalog        tables, columns and choices
+//! state          records, and how they change
+//! query          encoded queries
+//! rest           Table API, Batch API, authentication
+//! files          Attachment API
+//! pages          the pages for people
+//! steering       switches for wrong behaviour, over HTTP
 //! ```
 
+mod business_rule;
 mod catalog;
 mod files;
 mod pages;
@@ -36,6 +38,7 @@ use axum::Router;
 use bytes::Bytes;
 use chrono::{DateTime, NaiveDateTime, Utc};
 
+pub use self::business_rule::BusinessRule;
 pub use self::catalog::{CUSTOMER_CASE, INCIDENT, PROBLEM};
 pub use self::settings::{SandboxServiceNowAuth, SandboxServiceNowSettings, SandboxServiceNowSwitches};
 use self::state::{Refused, Row, Sent, State, get, owned};
@@ -65,6 +68,7 @@ struct Inner {
     /// Hour that is being counted, and the number of calls in it.
     calls: Mutex<(i64, usize)>,
     switches: Mutex<SandboxServiceNowSwitches>,
+    rules: business_rule::Rules,
 }
 
 /// Verdict of a virus scanner on a file: the column `state` of `sys_attachment`, which is empty without a scanner. Source: "states of an
@@ -303,6 +307,7 @@ impl SandboxServiceNow {
             state_file,
             calls: Mutex::default(),
             switches: Mutex::default(),
+            rules: business_rule::Rules::default(),
         }))
     }
 
@@ -324,6 +329,11 @@ impl SandboxServiceNow {
     /// Replaces the switches for wrong behaviour.
     pub fn set_switches(&self, switches: SandboxServiceNowSwitches) {
         *self.0.switches.lock().unwrap_or_else(PoisonError::into_inner) = switches;
+    }
+
+    /// Sets up the business rule that tells of changes, as an administrator does; `None` removes it.
+    pub fn set_business_rule(&self, rule: Option<BusinessRule>) {
+        self.0.rules.set(rule);
     }
 
     /// Returns the routes of the REST API and of the pages for people, wrapped in the faults.
@@ -703,9 +713,10 @@ impl SandboxServiceNow {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the state and saves it to the file before the result is returned.
+    /// Changes the state, saves it to the file, and lets the business rule tell of it before the result is returned.
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> Result<T, SandboxServiceNowError> {
         let mut state = self.state();
+        let before = self.0.rules.snapshot(&state);
         let result = change(&mut state);
         if let Some(path) = &self.0.state_file {
             let new = path.with_extension("json.part");
@@ -714,6 +725,9 @@ impl SandboxServiceNow {
                 .and_then(|bytes| std::fs::write(&new, bytes))
                 .and_then(|()| std::fs::rename(&new, path))
                 .map_err(|source| SandboxServiceNowError::Storage { path: path.clone(), source })?;
+        }
+        if let Some(before) = before {
+            self.0.rules.fire(self, &before, &state);
         }
         Ok(result)
     }

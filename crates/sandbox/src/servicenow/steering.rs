@@ -3,6 +3,7 @@
 //! | request | what it does |
 //! | --- | --- |
 //! | `GET`, `PUT /sandbox/switches` with a [`SandboxServiceNowSwitches`] | reads or replaces all switches; an absent one is off |
+//! | `PUT`, `DELETE /sandbox/business-rule` with a [`BusinessRule`] | makes or removes the business rule that tells of changes |
 //! | `PUT /sandbox/records/{sys_id}` with a [`Sight`] | hides a record, an entry or a file from the asking user, or shows it again |
 //! | `PUT /sandbox/attachments/{sys_id}` with a [`Content`] | replaces a file's content, or sets the scanner's verdict |
 
@@ -15,11 +16,14 @@ use axum::routing::{get, put};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{FileState, SandboxServiceNow, SandboxServiceNowError, SandboxServiceNowSwitches, Spoilt};
+use super::{
+    BusinessRule, FileState, SandboxServiceNow, SandboxServiceNowError, SandboxServiceNowSwitches, Spoilt,
+};
 
 pub(super) fn routes(servicenow: &SandboxServiceNow) -> Router {
     Router::new()
         .route("/sandbox/switches", get(switches).put(put_switches))
+        .route("/sandbox/business-rule", put(put_business_rule).delete(delete_business_rule))
         .route("/sandbox/records/{id}", put(put_sight))
         .route("/sandbox/attachments/{id}", put(put_content))
         .with_state(servicenow.clone())
@@ -61,6 +65,21 @@ async fn put_switches(
         servicenow.set_switches(switches);
         Ok(())
     })
+}
+
+async fn put_business_rule(
+    State(servicenow): State<SandboxServiceNow>,
+    rule: Result<Json<BusinessRule>, JsonRejection>,
+) -> Response {
+    done(rule, |rule| {
+        servicenow.set_business_rule(Some(rule));
+        Ok(())
+    })
+}
+
+async fn delete_business_rule(State(servicenow): State<SandboxServiceNow>) -> StatusCode {
+    servicenow.set_business_rule(None);
+    StatusCode::NO_CONTENT
 }
 
 async fn put_sight(
