@@ -140,8 +140,20 @@ impl Server {
 
     fn resume_with(&self, under: &[&str]) {
         let port = self.port.to_string();
-        let server =
-            [SERVER, "--server", "Starlet", "--host", "127.0.0.1", "--port", &port, "--max-workers", "2"];
+        // A worker is replaced after a hundred requests otherwise, and a new one loads and compiles for seconds.
+        let server = [
+            SERVER,
+            "--server",
+            "Starlet",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            &port,
+            "--max-workers",
+            "2",
+            "--max-reqs-per-child",
+            "1000000",
+        ];
         let program = [under, &server].concat();
         let process = watched(self.command("bash"), &self.folder, &program);
         *self.process.lock().unwrap() = Some(process);
