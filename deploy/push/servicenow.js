@@ -1,7 +1,7 @@
 // Business rule of ServiceNow that tells casebridge of each change of a record.
 //
 // Table incident (or the one in company.servicenow.table), "Advanced", when "async", on insert and update, with the condition that the flag
-// is set. A second one on sys_journal_field or sys_attachment is not needed: both touch the record. The two properties (sys_properties):
+// is set. Comments touch the record. Files need not: the polls find them. The two properties (sys_properties):
 //
 //   casebridge.url     https://casebridge.example/push/company
 //   casebridge.secret  type "password2": the secret that push.company.secret names

@@ -129,10 +129,14 @@ pub(super) fn hints(attributes: &Value, parent: &str) -> Result<Vec<Hint>, Refus
     Ok(hints)
 }
 
-/// Reads the name of a case, a comment or an attachment below `parent`.
+/// Reads the name of a case, a comment or an attachment below `parent`. A case of a project is below an organisation: its events come from
+/// the organisation's own subscription, and only one of its projects can have them.
 fn hint(name: &str, parent: &str) -> Option<Hint> {
     let name = name.strip_prefix(SERVICE).unwrap_or(name);
-    let rest = name.strip_prefix(parent)?.strip_prefix("/cases/")?;
+    let (own, rest) = name.split_once("/cases/")?;
+    if own != parent && !(own.starts_with("projects/") && parent.starts_with("organizations/")) {
+        return None;
+    }
     let mut parts = rest.splitn(3, '/');
     let number = parts.next()?;
     let item = match (parts.next(), parts.next()) {
@@ -141,7 +145,7 @@ fn hint(name: &str, parent: &str) -> Option<Hint> {
         (Some("attachments"), Some(id)) => Some((ItemKind::Attachment, id.to_owned())),
         (Some(_), _) => return None,
     };
-    let case = GoogleCaseName::parse(&format!("{parent}/cases/{number}")).ok()?;
+    let case = GoogleCaseName::parse(&format!("{own}/cases/{number}")).ok()?;
     Some(Hint { case: FirstSeen::Google(case), item, user: None })
 }
 
@@ -164,11 +168,18 @@ mod tests {
             ("organizations/12/cases/2", None),
             ("organizations/1/cases/", None),
             ("organizations/1/cases/2:close", None),
-            ("projects/p/cases/2", None),
+            ("organizations/2/cases/2", None),
             ("CASE_UPDATED", None),
         ] {
             assert_eq!(hint(name, "organizations/1"), expected, "{name}");
         }
+        // A project belongs to the organisation; nothing else belongs to a project.
+        assert!(hint("projects/p/cases/2/comments/c3", "organizations/1").is_some());
+        assert!(hint("projects/p/cases/2", "projects/p").is_some());
+        for other in ["projects/q/cases/2", "organizations/1/cases/2", "folders/1/cases/2"] {
+            assert_eq!(hint(other, "projects/p"), None, "{other}");
+        }
+        assert_eq!(hint("folders/1/cases/2", "organizations/1"), None);
         let body = serde_json::json!({ "message": { "attributes": { "a": comment, "b": 3, "c": comment, "d": "x" } } });
         assert_eq!(read(body.to_string().as_bytes(), "organizations/1").unwrap().len(), 1, "each once");
         assert!(read(b"{\"message\": {}}", "organizations/1").unwrap().is_empty());

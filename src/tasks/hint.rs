@@ -149,16 +149,27 @@ async fn mark_and_queue(
     Ok(outcome(queued))
 }
 
-/// Queues a poll of that side now, for an event that names no case.
+/// Queues a poll of that side, for an event that names no case: now, or at the start of the next slot if this one has a poll already.
 pub async fn poll(deps: &Deps, side: Side) -> Result<Taken, HintError> {
     let kind = match side {
         Side::Google => TaskKind::PollGoogle,
         Side::Company => TaskKind::PollCompany,
     };
     let slot = deps.clock.now().timestamp().div_euclid(POLLS_APART.num_seconds());
-    let name = TaskName::new(kind, None, "", &format!("push slot {slot}"));
-    let task = QueuedTask { kind, body: serde_json::json!({}), name: Some(name), not_before: None };
-    Ok(outcome(deps.queue.enqueue(task).await?))
+    let queue = async |slot: i64, not_before: Option<DateTime<Utc>>| {
+        let name = TaskName::new(kind, None, "", &format!("push slot {slot}"));
+        let task = QueuedTask { kind, body: serde_json::json!({}), name: Some(name), not_before };
+        deps.queue.enqueue(task).await
+    };
+    let queued = match queue(slot, None).await? {
+        Enqueued::New => Enqueued::New,
+        // That poll may have run already.
+        Enqueued::AlreadyExists => {
+            let next = DateTime::from_timestamp((slot + 1) * POLLS_APART.num_seconds(), 0);
+            queue(slot + 1, next).await?
+        }
+    };
+    Ok(outcome(queued))
 }
 
 const fn outcome(queued: Enqueued) -> Taken {

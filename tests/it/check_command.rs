@@ -11,6 +11,7 @@ use casebridge::sandbox::jira::{SandboxJira, SandboxJiraAuth, SandboxJiraSetting
 use casebridge::sandbox::oauth::OauthClient;
 use casebridge::sandbox::pubsub::SandboxPubsub;
 use casebridge_testkit::harness::serve;
+use casebridge_testkit::service::client;
 use serde_json::{Value, json};
 
 /// Runs the program in a folder of its own environment. Returns the exit status, standard output and standard error.
@@ -235,7 +236,7 @@ async fn the_subscription_to_pull_from_is_tried_at_the_emulator_that_the_variabl
     let missing = check(&answer, what);
     assert_eq!(missing["status"], "FAILED");
     assert!(missing["hint"].as_str().unwrap().contains("gcloud pubsub subscriptions create case-events"));
-    let http = reqwest::Client::new();
+    let http = client();
     for (name, body) in [
         ("topics/case-events", json!({})),
         ("subscriptions/case-events", json!({ "topic": "projects/p/topics/case-events" })),

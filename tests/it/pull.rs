@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use casebridge_testkit::harness::jira::JiraKind;
 use casebridge_testkit::harness::{World, serve, upstream};
+use casebridge_testkit::service::client;
 
 const TOPIC: &str = "projects/p/topics/case-events";
 const SUBSCRIPTION: &str = "projects/p/subscriptions/case-events";
@@ -102,7 +103,7 @@ impl Pulling {
         let service = format!("http://{}", serve(self.world.csapi.router()).await);
         let url = format!("{service}/v2/organizations/123/supportEventSubscriptions");
         let body = json!({ "pubSubTopic": TOPIC });
-        let answer = reqwest::Client::new().post(url).json(&body).send().await.unwrap();
+        let answer = client().post(url).json(&body).send().await.unwrap();
         assert_eq!(answer.status(), 200);
     }
 
@@ -128,7 +129,7 @@ impl Pulling {
     /// Calls Pub/Sub as its owner does.
     async fn ask(&self, method: Method, path: &str, body: Value) -> Value {
         let url = format!("{}/v1/{path}", self.address);
-        let answer = reqwest::Client::new().request(method, url).json(&body).send().await.unwrap();
+        let answer = client().request(method, url).json(&body).send().await.unwrap();
         assert!(answer.status().is_success(), "{path}: {}", answer.status());
         answer.json().await.unwrap()
     }
