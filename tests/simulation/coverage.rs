@@ -144,6 +144,8 @@ const EXPECTED: &[(&str, &[&str])] = &[
             "stop for hours",
         ],
     ),
+    ("push messages", &["name a case", "name a comment", "name a case that does not exist", "name nothing"]),
+    ("push messages are", &["queued", "coalesced", "own", "left", "failed"]),
     ("deliveries", &["on time", "late", "twice", "repeated", "of a used name", "overtaken by a later task"]),
     ("poll-google", &["done", "failed"]),
     ("poll-company", &["done", "failed"]),

@@ -1,8 +1,8 @@
 //! From a seed to a history.
 
 use crate::history::{
-    Blur, Cleanup, Clock, Closing, Company, Deed, DetectOutages, FileKind, Google, History, Lie, Ms, Part,
-    PollCompany, PollGoogle, Refused, Setting, Side, Step, Traits, Trouble, What, Withheld, Words,
+    About, Blur, Cleanup, Clock, Closing, Company, Deed, DetectOutages, FileKind, Google, History, Lie, Ms,
+    Part, PollCompany, PollGoogle, Refused, Setting, Side, Step, Traits, Trouble, What, Withheld, Words,
 };
 use casebridge_testkit::dice::Dice;
 
@@ -41,8 +41,63 @@ pub(crate) fn history(seed: u64) -> History {
             }
         };
     }
+    // Its own dice, so that all else of a history is as it is without push.
+    let mut dice = Dice::of(&[seed, 4]);
+    if dice.percent(25) {
+        hints(&mut steps, cases, &mut dice);
+    }
     steps.sort_by_key(|step| step.at);
     History { setting, steps }
+}
+
+/// The systems tell by push what people do: soon, late, twice, never, before it can be read, or of another case.
+fn hints(steps: &mut Vec<Step>, cases: usize, dice: &mut Dice) {
+    let deeds: Vec<(Ms, Deed)> = steps
+        .iter()
+        .filter_map(|step| match step.what {
+            What::Person(deed) => Some((step.at, deed)),
+            _ => None,
+        })
+        .collect();
+    let mut made = 0;
+    for (at, deed) in deeds {
+        let (case, side) = match deed {
+            Deed::Create { side, .. } => {
+                made += 1;
+                (made - 1, side)
+            }
+            Deed::Comment { case, side, .. }
+            | Deed::Attach { case, side, .. }
+            | Deed::Prioritise { case, side, .. }
+            | Deed::Close { case, side }
+            | Deed::Reopen { case, side }
+            | Deed::Touch { case, side }
+            | Deed::DeleteCase { case, side } => (case, side),
+            Deed::Flag { case }
+            | Deed::Unflag { case }
+            | Deed::Edit { case, .. }
+            | Deed::CloseAs { case, .. } => (case, Company),
+            _ => (dice.index(cases), dice.pick(&Side::BOTH)),
+        };
+        let about = match dice.below(10) {
+            0 => About::Case(dice.index(cases)),
+            1 => dice.pick(&[About::Unknown, About::Nothing]),
+            2 | 3 => About::Comment { case, nth: dice.index(4) },
+            _ => About::Case(case),
+        };
+        let soon = dice.range(0, 1_500);
+        let times: &[Ms] = match dice.below(10) {
+            0 | 1 => &[],
+            2 | 3 => &[dice.range(2_000, 10 * MINUTE)],
+            4 | 5 => &[soon, soon + dice.range(0, 3_000)],
+            6 => &[-soon],
+            _ => &[soon],
+        };
+        for after in times {
+            let what = What::Hint { side, about };
+            steps.push(Step { at: (at + after).max(0), what, salt: dice.next() });
+        }
+    }
 }
 
 fn traits(side: Side, dice: &mut Dice) -> Traits {

@@ -111,6 +111,21 @@ pub(crate) struct Setting {
     pub(crate) give_up_after: i64,
 }
 
+/// What a push message is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum About {
+    Case(usize),
+    /// The `nth` comment of a case, by whoever wrote it.
+    Comment {
+        case: usize,
+        nth: usize,
+    },
+    /// A case that does not exist.
+    Unknown,
+    /// No case at all.
+    Nothing,
+}
+
 /// What hits the calls to one part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trouble {
@@ -350,6 +365,11 @@ pub(crate) enum What {
         case: usize,
         side: Side,
         dry_run: bool,
+    },
+    /// A system tells by push that something may have changed.
+    Hint {
+        side: Side,
+        about: About,
     },
     /// An instance dies at its `awaits`-th await from now, and is started again.
     Crash {

@@ -1,13 +1,13 @@
 //! What people do, done to the systems at once.
 
-use casebridge::cases::{Closing, ClosingSet};
-use casebridge::entities::Priority;
+use casebridge::cases::{Closing, ClosingSet, Hint};
+use casebridge::entities::{CompanyCaseId, FirstSeen, GoogleCaseName, ItemKind, Priority};
 use casebridge::sync::texts;
 
 use crate::check;
 use crate::faults::Window;
 use crate::history::{
-    Clock, Company, Deed, FileKind, Google, Lie, Ms, Part, Refused, Side, Trouble, What, Words,
+    About, Clock, Company, Deed, FileKind, Google, Lie, Ms, Part, Refused, Side, Trouble, What, Words,
 };
 use crate::model::{BANNED, BLOCKED, HOME, Note, OTHER_HOME, Writer, key};
 use crate::world::{NEVER, World, WrongClock};
@@ -99,6 +99,7 @@ impl World {
             What::Person(_)
             | What::Cron(_)
             | What::ByHand { .. }
+            | What::Hint { .. }
             | What::Crash { .. }
             | What::Stop { .. } => None,
         };
@@ -455,6 +456,35 @@ impl World {
             0 => id.to_owned(),
             1 => format!("SUP-{id}"),
             _ => format!("{HOME}/browse/SUP-{id}"),
+        }
+    }
+
+    /// What a push message of that side says, with what is counted; the outer `None` if there is nothing to tell of, or nothing that the
+    /// checks could judge ([`World::is_widowed`]).
+    #[expect(clippy::option_option, reason = "no message, or one that names nothing")]
+    pub(crate) fn hint(&self, side: Side, about: About) -> (&'static str, Option<Option<Hint>>) {
+        let hint = |id: &str, item: Option<(ItemKind, String)>| {
+            let case = match side {
+                Google => FirstSeen::Google(GoogleCaseName::parse(id).ok()?),
+                Company => FirstSeen::Company(CompanyCaseId::parse(id).ok()?),
+            };
+            Some(Some(Hint { case, item, user: None }))
+        };
+        let of = |case: usize| self.case_on(case, side).filter(|id| !self.is_widowed(side, id));
+        match about {
+            About::Nothing => ("name nothing", Some(None)),
+            About::Unknown => {
+                let id = if side == Google { "organizations/1/cases/99999999" } else { "99999999" };
+                ("name a case that does not exist", hint(id, None))
+            }
+            About::Case(case) => ("name a case", of(case).and_then(|id| hint(&id, None))),
+            About::Comment { case, nth } => {
+                let note = of(case).and_then(|id| {
+                    let note = self.systems[side].card(&id)?.notes.iter().rev().nth(nth)?;
+                    hint(&id, Some((ItemKind::Comment, note.id.to_string())))
+                });
+                ("name a comment", note)
+            }
         }
     }
 

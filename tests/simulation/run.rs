@@ -21,7 +21,8 @@ use tokio_util::sync::CancellationToken;
 use crate::check;
 use crate::coverage::Coverage;
 use crate::history::{
-    Company, DetectOutages, Google, History, Ms, PollCompany, PollGoogle, Setting, Side, TaskKind, What,
+    About, Company, DetectOutages, Google, History, Ms, PollCompany, PollGoogle, Setting, Side, TaskKind,
+    What,
 };
 use crate::model::key;
 use crate::mutation::Mutation;
@@ -105,10 +106,11 @@ pub(crate) fn run(history: &History, options: Options) -> Verdict {
 }
 
 struct Running {
-    future: Pin<Box<dyn Future<Output = TaskReport> + Send>>,
+    future: Pin<Box<dyn Future<Output = Option<TaskReport>> + Send>>,
     instance: usize,
     ticket: Option<usize>,
-    kind: TaskKind,
+    /// `None`: a push message.
+    kind: Option<TaskKind>,
 }
 
 struct Engine<'a> {
@@ -233,12 +235,64 @@ impl<'a> Engine<'a> {
                     self.start(kind, &body, step.salt, None, mode).await;
                 }
             }
+            What::Hint { side, about } => self.hint(side, about, step.salt).await,
             What::Crash { instance, awaits } => self.world.lock().doomed[instance] = Some(awaits),
             What::Stop { instance } => self.stop(instance),
             What::Trouble { .. } | What::Lie(_) | What::Clock { .. } => {
                 self.world.lock().deceive(step.what);
             }
         }
+    }
+
+    /// A push message arrives at one of the instances.
+    async fn hint(&mut self, side: Side, about: About, salt: u64) {
+        let hint = {
+            let mut world = self.world.lock();
+            let (what, hint) = world.hint(side, about);
+            world.seen.count("push messages", what);
+            hint
+        };
+        let Some(hints) = hint else { return };
+        self.begin(salt, "push", false).await;
+        let instance = self.instance_of(salt);
+        let deps = self.instances[instance].clone();
+        let world = self.world.clone();
+        let future = Box::pin(async move {
+            let taken = match hints {
+                Some(hint) => tasks::hint::take(&deps, &hint).await,
+                None => tasks::hint::poll(&deps, side).await,
+            };
+            // A sender that is told of a failure sends the message again. This one does not: a poll finds the change.
+            world.lock().seen.count("push messages are", taken.map_or("failed", tasks::hint::Taken::name));
+            None
+        });
+        let run = self.running.len();
+        self.running.push(Some(Running { future, instance, ticket: None, kind: None }));
+        self.poll(run);
+    }
+
+    fn instance_of(&self, salt: u64) -> usize {
+        Dice::of(&[self.history.setting.seed, salt, 2]).index(2)
+    }
+
+    /// Notes that a run begins now, with its deadline.
+    async fn begin(&mut self, salt: u64, label: &str, dry: bool) {
+        self.catch_up().await;
+        let (run, instance) = (self.running.len(), self.instance_of(salt));
+        let mut world = self.world.lock();
+        let hour = world.now / 3_600_000;
+        self.lately = if self.lately.0 == hour { (hour, self.lately.1 + 1) } else { (hour, 1) };
+        if self.lately.1 == MOST_RUNS_AN_HOUR {
+            world.violate("thousands of runs in one hour: tasks queue each other without end");
+        }
+        let label = if world.log.is_some() {
+            format!("{run}:{label}{}", if dry { " dry" } else { "" })
+        } else {
+            String::new()
+        };
+        world.runs.push(RunFacts { instance, salt, calls: 0, dry, label });
+        let deadline = world.now + self.history.setting.deadline * 1000 + 2;
+        world.plan(deadline, Event::Deadline(run));
     }
 
     async fn deliver(&mut self, ticket: usize) {
@@ -251,7 +305,8 @@ impl<'a> Engine<'a> {
             let (kind, body) = (queued.kind, queued.body.clone());
             let salt = queued.salt.wrapping_add(u64::from(queued.attempt) << 32);
             // A queue that cron feeds delivers one task at a time.
-            if kind.is_scheduled() && self.running.iter().flatten().any(|running| running.kind == kind) {
+            if kind.is_scheduled() && self.running.iter().flatten().any(|running| running.kind == Some(kind))
+            {
                 let at = world.now + 1_000;
                 world.plan(at, Event::Deliver(ticket));
                 return;
@@ -272,34 +327,17 @@ impl<'a> Engine<'a> {
         ticket: Option<usize>,
         mode: Mode,
     ) {
-        self.catch_up().await;
-        let instance = Dice::of(&[self.history.setting.seed, salt, 2]).index(2);
-        let run = self.running.len();
+        let (run, instance) = (self.running.len(), self.instance_of(salt));
         let caller = if ticket.is_some() { Caller::Queue } else { Caller::Person };
         let task = match Task::parse(kind, body.to_string().as_bytes()) {
             Ok(task) => task,
             Err(error) => return self.world.lock().violate(format!("a task that cannot be read: {error}")),
         };
-        {
-            let mut world = self.world.lock();
-            let hour = world.now / 3_600_000;
-            self.lately = if self.lately.0 == hour { (hour, self.lately.1 + 1) } else { (hour, 1) };
-            if self.lately.1 == MOST_RUNS_AN_HOUR {
-                world.violate("thousands of runs in one hour: tasks queue each other without end");
-            }
-            let label = if world.log.is_some() {
-                format!("{run}:{}{}", kind.name(), if mode == Mode::DryRun { " dry" } else { "" })
-            } else {
-                String::new()
-            };
-            world.runs.push(RunFacts { instance, salt, calls: 0, dry: mode == Mode::DryRun, label });
-            let deadline = world.now + self.history.setting.deadline * 1000 + 2;
-            world.plan(deadline, Event::Deadline(run));
-            world.note("starts", || format!("{run}: {body} on instance {instance}"));
-        }
+        self.begin(salt, kind.name(), mode == Mode::DryRun).await;
+        self.world.lock().note("starts", || format!("{run}: {body} on instance {instance}"));
         let deps = self.instances[instance].clone();
-        let future = Box::pin(async move { tasks::run(&deps, task, caller, mode).await });
-        self.running.push(Some(Running { future, instance, ticket, kind }));
+        let future = Box::pin(async move { Some(tasks::run(&deps, task, caller, mode).await) });
+        self.running.push(Some(Running { future, instance, ticket, kind: Some(kind) }));
         self.poll(run);
     }
 
@@ -309,7 +347,7 @@ impl<'a> Engine<'a> {
         self.world.lock().current = Some(run);
         let polled = running.future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         if let Poll::Ready(report) = polled {
-            self.finish(run, &report);
+            self.finish(run, report.as_ref());
         }
         self.world.lock().current = None;
         let dead = self.world.lock().doomed[instance] == Some(0);
@@ -318,20 +356,21 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn finish(&mut self, run: RunId, report: &TaskReport) {
+    fn finish(&mut self, run: RunId, report: Option<&TaskReport>) {
         let Some(running) = self.running[run].take() else { return };
+        let (Some(kind), Some(report)) = (running.kind, report) else { return };
         let mut world = self.world.lock();
-        world.seen.count(running.kind.name(), report.outcome.name());
+        world.seen.count(kind.name(), report.outcome.name());
         world.note("ends", || format!("{run}: {}", report.to_json()));
         if report.outcome == Outcome::Abandoned && running.ticket.is_some() {
             // Only a case without a mapping is given up.
             let id = world.queue.tickets[running.ticket.unwrap_or_default()].body.clone();
             let named = id.get("case_name").or_else(|| id.get("case_id")).and_then(|id| id.as_str());
-            let side = if running.kind == TaskKind::SyncGoogleCase { Google } else { Company };
+            let side = if kind == TaskKind::SyncGoogleCase { Google } else { Company };
             if let Some(id) = named
                 && world.shelf.of(side, key(id)).is_some()
             {
-                let text = format!("{} is abandoned: {:?}", running.kind, report.detail);
+                let text = format!("{kind} is abandoned: {:?}", report.detail);
                 world.violate(text);
             }
         }
@@ -527,6 +566,7 @@ fn instance(world: &Shared, setting: &Setting, number: usize) -> Arc<Deps> {
                 },
                 close_on: casebridge::cases::ClosingSet::SOLVED,
                 statuses: StatusTable::new(),
+                escalation: None,
                 carry_internal_comments: setting.carry_internal,
                 comment_visibility: if setting.internal_copies {
                     Visibility::Internal
