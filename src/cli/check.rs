@@ -137,6 +137,8 @@ async fn all(sections: &Sections, maker: &Maker) -> Vec<Check> {
                 checks.extend(found);
                 if let Some(tasks) = tasks {
                     checks.extend(tasks::check_statuses(system.as_ref(), &tasks.rules.statuses).await);
+                    let escalation = tasks.rules.escalation.as_ref();
+                    checks.extend(tasks::check_escalation(system.as_ref(), escalation).await);
                     checks.extend(tasks::check_routes(system.as_ref(), &tasks.routes, &tasks.placing).await);
                 }
             }

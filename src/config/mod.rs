@@ -9,6 +9,7 @@ mod reader;
 mod routes;
 mod secret;
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration as StdDuration;
@@ -19,11 +20,14 @@ use crate::address;
 use crate::cases::{Closing, ClosingSet, PeopleSource, Visibility, shorten};
 use crate::crm::{CrmSettings, PriorityWords};
 use crate::csapi::{CsapiSettings, EventSettings};
-use crate::entities::{GoogleState, Priority, Sides, Tolerance, ToleranceTable};
+use crate::entities::{EscalationReason, GoogleState, Priority, Sides, Tolerance, ToleranceTable};
 use crate::push::pull::is_resource;
 use crate::push::{GoogleReceiverSettings, PullSettings};
 use crate::store::StoreUrl;
-use crate::sync::{Placing, RouteTable, Rules, StatusRule, StatusTable, Switches, is_address};
+use crate::sync::{
+    EscalationRule, EscalationSignal, Placing, RouteTable, Rules, StatusRule, StatusTable, Switches,
+    is_address,
+};
 use crate::tasks::TaskSettings;
 
 use reader::Reader;
@@ -348,12 +352,13 @@ fn read(r: &mut Reader) -> Sections {
     let routes = routes::read(r, company.as_ref().map(|company| &company.crm));
     let statuses = read_statuses(r, company.as_ref().map(|company| &company.crm));
     let placing = read_placing(r, company.as_ref().map(|company| &company.crm));
+    let escalation = read_escalation(r, company.as_ref().map(|company| &company.crm));
     let google = google.map(|google| watch_parents(r, google, &routes));
     let tasks = read_tasks(r, windows, requests_per_minute.map_or(1, TaskSettings::pace));
     let tasks = tasks.map(|tasks| TaskSettings {
         routes,
         placing,
-        rules: Rules { statuses, ..tasks.rules },
+        rules: Rules { statuses, escalation, ..tasks.rules },
         ..tasks
     });
     let creates = tasks.as_ref().is_none_or(|tasks| tasks.rules.switches.creation);
@@ -536,6 +541,70 @@ fn read_placing(r: &mut Reader, crm: Option<&CrmSettings>) -> Placing {
     Placing { parent_field, classification_field, subscribers_from, subscriber_domains }
 }
 
+/// Reads the keys `google.escalate_…`.
+fn read_escalation(r: &mut Reader, crm: Option<&CrmSettings>) -> Option<EscalationRule> {
+    let signal = r.string("google.escalate_field");
+    let prefix = r.string_or("google.escalate_prefix", "#escalate");
+    let justification_field = r.string("google.escalate_justification_field");
+    let mut words = BTreeMap::new();
+    for reason in EscalationReason::ALL {
+        let key = format!("google.escalate_words.{}", reason.name());
+        for word in r.strings(&key) {
+            let word = word.trim().to_owned();
+            if word.is_empty() {
+                r.error(format!("{key}: a word must not be empty"));
+            } else if words.insert(word.clone(), reason).is_some_and(|other| other != reason) {
+                r.error(format!("{key}: {:?} stands for another reason as well", shorten(&word)));
+            }
+        }
+    }
+    let Some(signal) = signal else {
+        if justification_field.is_some() {
+            r.error(
+                "google.escalate_justification_field does nothing without google.escalate_field: name the field or label by which people \
+                 escalate",
+            );
+        }
+        if !words.is_empty() {
+            r.error("google.escalate_words does nothing without google.escalate_field: name the field or label by which people escalate");
+        }
+        return None;
+    };
+    let Some(signal) = EscalationSignal::parse(&signal) else {
+        r.error("google.escalate_field: expected the name of a field, or \"label:NAME\"");
+        return None;
+    };
+    let field = match &signal {
+        EscalationSignal::Field(name) => Some(("google.escalate_field", name)),
+        EscalationSignal::Label(_) => {
+            let problems =
+                crm.map(|crm| crm.match_problems(&["label"], std::iter::empty())).unwrap_or_default();
+            for problem in problems {
+                r.error(format!("google.escalate_field: {}", problem.trim_start_matches('.')));
+            }
+            None
+        }
+    };
+    let justification =
+        justification_field.as_ref().map(|name| ("google.escalate_justification_field", name));
+    for (key, name) in field.into_iter().chain(justification) {
+        if let Some(problem) = crm.and_then(|crm| crm.field_mistake(name)) {
+            r.error(format!("{key}: {problem}"));
+        }
+    }
+    let rule = EscalationRule { signal, words, prefix: prefix.trim().to_owned(), justification_field };
+    if let EscalationSignal::Label(label) = &rule.signal
+        && rule.reason(label).is_none()
+    {
+        r.error(format!(
+            "google.escalate_words has no reason for the label {:?} of google.escalate_field: add it, such as \
+             google.escalate_words.BUSINESS_IMPACT = [{0:?}]",
+            shorten(label)
+        ));
+    }
+    Some(rule)
+}
+
 /// Reads the section `company`, and the words in `priorities`. `None` if a value is missing or invalid; the reader holds the errors.
 fn read_company(r: &mut Reader) -> Option<CompanyConfig> {
     for kind in CrmSettings::KINDS {
@@ -684,6 +753,7 @@ fn read_tasks(r: &mut Reader, windows: Sides<Duration>, syncs_per_minute: u32) -
             comment_visibility: comment_visibility?,
             close_on,
             statuses: StatusTable::new(),
+            escalation: None,
         },
         windows,
         max_case_age: max_case_age?,

@@ -10,7 +10,7 @@ use toml::Value;
 use super::secret::SecretRef;
 use crate::address;
 use crate::cases::shorten;
-use crate::entities::GoogleState;
+use crate::entities::{EscalationReason, GoogleState};
 use crate::spelling::{MOST_SLIPS, nearest};
 
 const PREFIX: &str = "CASEBRIDGE_";
@@ -442,15 +442,19 @@ fn key_of(name: &str) -> Option<String> {
         return Some(name.to_lowercase());
     }
     let (section, key) = name.split_once("__")?;
-    // A section's name may have a hyphen in the file, which is not possible in a variable: COMPANY__REQUEST_TRACKER__QUEUE.
+    // The name of a CRM may have a hyphen in the file, which is not possible in a variable: COMPANY__REQUEST_TRACKER__QUEUE.
     let key = match key.split_once("__") {
-        Some((subsection, key)) => format!("{}.{}", subsection.replace('_', "-"), key.replace("__", ".")),
-        None => key.to_owned(),
+        Some((crm, key)) if section == "COMPANY" => {
+            format!("{}.{}", crm.replace('_', "-"), key.replace("__", "."))
+        }
+        Some(_) | None => key.replace("__", "."),
     };
     let key = format!("{section}.{key}").to_lowercase();
-    // Priority levels such as P0, and Google's states, are in capitals in the file.
-    let is_state = |part: &str| {
-        section == "STATUS" && GoogleState::OPEN.iter().any(|state| state.name().eq_ignore_ascii_case(part))
+    // Priority levels such as P0, and Google's states and reasons, are in capitals in the file.
+    let is_state = |part: &str| match section {
+        "STATUS" => GoogleState::OPEN.iter().any(|state| state.name().eq_ignore_ascii_case(part)),
+        "GOOGLE" => EscalationReason::ALL.iter().any(|reason| reason.name().eq_ignore_ascii_case(part)),
+        _ => false,
     };
     let parts = key.split('.').map(|part| match part.as_bytes() {
         [b'p', b'0'..=b'4'] => part.to_uppercase(),

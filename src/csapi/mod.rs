@@ -34,7 +34,7 @@ use crate::cases::{
     Download, Finding, Found, Needs, NewAttachment, NewCase, NewComment, PlacementError, Sweep, TextLimit,
     Written, as_written, is_hidden_control, markers,
 };
-use crate::entities::{CompanyCaseId, GoogleCaseName, GooglePlacement, Priority, Side};
+use crate::entities::{CompanyCaseId, EscalationReason, GoogleCaseName, GooglePlacement, Priority, Side};
 use crate::outbound::{Announced, Body, Call, Listing, Upstream};
 
 use self::order::{Observed, Order};
@@ -610,6 +610,27 @@ impl CaseSystem for Csapi {
             .query("updateMask", "subscriberEmailAddresses")
             .body(Body::Json(json!({ "subscriberEmailAddresses": subscribers })));
         self.upstream.write_only(call).await
+    }
+
+    /// Escalates the case (discovery document, revision 20260927, `cases.escalate`). The answer for an escalated case is not documented, so
+    /// after a refusal the case is read: escalated counts as success.
+    async fn escalate(
+        &self,
+        id: &str,
+        reason: EscalationReason,
+        justification: &str,
+    ) -> Result<(), ApiError> {
+        let escalation = json!({ "reason": reason.name(), "justification": justification });
+        let body = json!({ "escalation": escalation });
+        let call = Call::post(format!("/v2/{}:escalate", self.name(id)?), body);
+        let Err(error) = self.upstream.write_only(call).await else { return Ok(()) };
+        if error.kind == ApiErrorKind::Refused
+            && let Ok(Some(case)) = self.get(id).await
+            && case.escalated
+        {
+            return Ok(());
+        }
+        Err(error)
     }
 
     /// Closes the case. CSAPI's answer for a case that is closed already is not documented, so after a refusal the case is read: closed

@@ -100,6 +100,7 @@ pub(super) fn case(value: &Value) -> Result<Case, Odd> {
         escalated: fields.get("escalated").and_then(Value::as_bool) == Some(true),
         status: Vec::new(),
         state_text: None,
+        raised: None,
     })
 }
 

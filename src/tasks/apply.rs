@@ -10,16 +10,18 @@ use futures_util::TryStreamExt as _;
 use super::session::{Session, SyncError};
 use crate::cases::{
     ApiError, ApiErrorKind, Attachment, ByteStream, CaseSystem, Comment, Download, NewAttachment, NewComment,
-    Visibility, Written,
+    Visibility, Written, bounded,
 };
 use crate::entities::{
-    Entry, ItemKind, Notice, Pending, PendingStatus, Priority, ReadOnly, Refusal, RefusedSubscribers, Side,
-    Sides, Source, Subscribed, Turn,
+    Entry, Escalation, EscalationProblem, EscalationReason, ItemKind, Notice, Pending, PendingStatus,
+    Priority, ReadOnly, Refusal, RefusedSubscribers, Side, Sides, Source, Subscribed, Turn,
 };
 use crate::sync::{Action, Blocked, CommentToWrite, Plan, SubscriberMerge, merge_subscribers, texts};
 
 /// Minimum number of refusals before an action is given up (`R33`: final refusals).
 const TRIES: u32 = 3;
+/// Maximum length of Google's message about a refused escalation, in bytes.
+const MAX_REFUSAL: usize = 500;
 
 /// Outcome of applying a plan.
 #[derive(Debug, Default)]
@@ -155,6 +157,9 @@ impl Session<'_> {
         if refused && matches!(action, Action::SetStatus { .. } | Action::ShowState(_)) {
             self.turn_refused(action, error);
             return Ok(Verdict::Settled);
+        }
+        if refused && matches!(action, Action::Escalate { .. }) {
+            return self.escalation_refused(error).await;
         }
         let (Some(side), Some(what)) = (action.writes_to(), action.refusable()) else {
             return Ok(Verdict::Again);
@@ -343,6 +348,8 @@ impl Session<'_> {
             | Action::AgreeOnPriority(_)
             | Action::SetSubscribers { .. }
             | Action::AgreeOnSubscribers(_)
+            | Action::Escalate { .. }
+            | Action::NoteEscalation(_)
             | Action::Resolve(_)
             | Action::Unresolve
             | Action::ForgetStatus
@@ -420,6 +427,10 @@ impl Session<'_> {
                     mapping.state.refused_subscribers = None;
                 })
                 .await?;
+            }
+            Action::Escalate { reason, justification } => self.escalate(*reason, justification).await?,
+            Action::NoteEscalation(memory) => {
+                self.save(|mapping| mapping.state.escalation = Escalation::clone(memory)).await?;
             }
             Action::AgreeOnPriority(priority) => {
                 self.save(|mapping| {
@@ -516,6 +527,58 @@ impl Session<'_> {
             mapping.state.refused_subscribers = None;
         })
         .await
+    }
+
+    /// Escalates the Google case. The record is saved first, so that a request without an answer is not sent a second time before its in-flight
+    /// window is over (`R13`: unknown write outcome). Google's support calls people for an escalation.
+    async fn escalate(&mut self, reason: EscalationReason, justification: &str) -> Result<(), SyncError> {
+        let id = self.case_id(Side::Google)?;
+        let (now, skew) = (self.deps.clock.now(), self.deps.clocks().skew);
+        self.save(|mapping| {
+            mapping.begins_to_write(skew);
+            mapping.state.escalation.sent_at = Some(now);
+        })
+        .await?;
+        let outcome = self.deps.systems[Side::Google].escalate(&id, reason, justification).await;
+        let mut memory = self.mapping.state.escalation.clone();
+        match &outcome {
+            Ok(()) => memory.settle(),
+            Err(error) if error.may_have_happened() => memory.sent_at = Some(self.deps.clock.now()),
+            Err(_) => memory.sent_at = None,
+        }
+        self.progress.escalation = Some(memory);
+        outcome?;
+        self.note("escalation", Side::Google, Some(reason.name().to_owned()), None);
+        Ok(())
+    }
+
+    /// Records that Google refuses an escalation, and tells the company case. It is asked again once people have lowered and raised the case
+    /// again; no sync fails.
+    async fn escalation_refused(&mut self, error: &ApiError) -> Result<Verdict, SyncError> {
+        tracing::warn!(
+            case.google_name = self.mapping.case_id(Side::Google),
+            case.company_id = self.mapping.case_id(Side::Company),
+            "Google refuses to escalate the case, which is told: {error}"
+        );
+        let source = Source::Notice(Notice::NotEscalated);
+        let is_notice = |pending: &Pending| pending.side == Side::Company && pending.source == source;
+        if self.mapping.pending.iter().any(is_notice) {
+            // It would be taken for the notice about this refusal.
+            return Ok(Verdict::Again);
+        }
+        let problem = EscalationProblem::Refused(bounded(&error.message, MAX_REFUSAL));
+        let mut memory = self.mapping.state.escalation.clone();
+        memory.settle();
+        (memory.problem, memory.told) = (Some(problem.clone()), false);
+        self.progress.escalation = None;
+        self.save(|mapping| mapping.state.escalation.clone_from(&memory)).await?;
+        let Some(rule) = &self.deps.settings.rules.escalation else { return Ok(Verdict::Settled) };
+        match self.notice(Side::Company, Notice::NotEscalated, texts::not_escalated(&problem, rule)).await {
+            Ok(()) => Ok(Verdict::Settled),
+            // The next sync posts it.
+            Err(SyncError::Api(_)) => Ok(Verdict::Again),
+            Err(fatal) => Err(fatal),
+        }
     }
 
     /// Notes the outcome of such a write. It stays begun only if it failed and may have happened.

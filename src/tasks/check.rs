@@ -10,7 +10,7 @@ use crate::cases::{
 use crate::entities::{GoogleState, Side};
 use crate::queue::TaskQueue;
 use crate::store::Store;
-use crate::sync::{Destination, Placing, RouteTable, StatusRule, StatusTable};
+use crate::sync::{Destination, EscalationRule, Placing, RouteTable, StatusRule, StatusTable};
 
 /// Largest difference between two clocks that is no trouble (`R36`: clock skew).
 const MAX_SKEW: Duration = Duration::seconds(60);
@@ -28,6 +28,7 @@ pub async fn check(deps: &Deps) -> Vec<Check> {
     }
     let company = deps.systems[Side::Company].as_ref();
     checks.extend(check_statuses(company, &deps.settings.rules.statuses).await);
+    checks.extend(check_escalation(company, deps.settings.rules.escalation.as_ref()).await);
     checks
 }
 
@@ -97,6 +98,18 @@ pub async fn check_routes(system: &dyn CaseSystem, routes: &RouteTable, placing:
         checks.push(Check::new(format!("{name}: fields that decide about Google cases"), finding));
     }
     checks
+}
+
+/// Looks up the fields of `google.escalate_field` and `google.escalate_justification_field` in the CRM. That Google takes an escalation cannot
+/// be tried: it would call people.
+pub async fn check_escalation(system: &dyn CaseSystem, rule: Option<&EscalationRule>) -> Vec<Check> {
+    let Some(rule) = rule.filter(|_| system.side() == Side::Company) else { return Vec::new() };
+    let wanted = Wanted { terms: false, ..rule.wanted() };
+    if wanted.is_empty() {
+        return Vec::new();
+    }
+    let finding = system.check_details(&wanted, &Details::default()).await;
+    vec![Check::new(format!("{}: fields for escalations", system_name(system)), finding)]
 }
 
 /// Looks up the statuses of `[status.google]` and `[status.incompatible]` in the CRM: a line for each of Google's states that has one.

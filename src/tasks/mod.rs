@@ -49,7 +49,10 @@ use crate::sync::{Clocks, Placing, RouteTable, Rules};
 use crate::telemetry::Metrics;
 
 pub use crate::queue::{SyncCompanyCase, SyncGoogleCase, TaskKind};
-pub use check::{check, check_queues, check_routes, check_statuses, check_store, check_system, system_name};
+pub use check::{
+    check, check_escalation, check_queues, check_routes, check_statuses, check_store, check_system,
+    system_name,
+};
 pub use lookup::{LookupError, find_pairs, find_stored};
 pub use operate::{OperateError, Verb, operate};
 pub use people::Which;

@@ -226,7 +226,7 @@ async fn sync_both(deps: &Deps, mapping: &CaseMapping) -> Result<Vec<(Side, Take
     let mut taken = Vec::new();
     for case in cases.into_iter().flatten() {
         let side = case.side();
-        taken.push((side, hint::take(deps, &Hint { case, item: None, user: None }).await?));
+        taken.push((side, Box::pin(hint::take(deps, &Hint { case, item: None, user: None })).await?));
     }
     Ok(taken)
 }

@@ -3,9 +3,9 @@
 
 use super::Deps;
 use super::session::SyncError;
-use crate::cases::{ApiError, Case, PlacementError};
+use crate::cases::{ApiError, Case, Details, PlacementError, Wanted};
 use crate::entities::Side;
-use crate::sync::{Placed, allowed_addresses};
+use crate::sync::{EscalationRule, Placed, allowed_addresses};
 
 /// Reason why no place was found for a Google case.
 pub(super) enum Unplaced {
@@ -29,7 +29,7 @@ pub(super) async fn google_placement(deps: &Deps, case: &Case) -> Result<Placed,
         return Ok(Placed::default());
     }
     let details = if wanted.is_empty() {
-        crate::cases::Details::default()
+        Details::default()
     } else {
         deps.systems[Side::Company].details(&case.id, &wanted).await?
     };
@@ -61,22 +61,49 @@ fn of_field(field: &str, error: PlacementError) -> Unplaced {
     }
 }
 
-/// Adds the people of a company case whose addresses may leave the house, if the configuration wants any. People that the connector may not
-/// see are left alone, with a warning: they hold nothing else up.
-pub(super) async fn with_people(deps: &Deps, side: Side, case: Case) -> Result<Case, ApiError> {
+/// Adds what the configuration wants of a company case besides the usual: its people whose addresses may leave the house, and its wish to
+/// escalate. Details that the connector may not see are left alone, with a warning: they hold nothing else up.
+pub(super) async fn with_details(deps: &Deps, side: Side, case: Case) -> Result<Case, ApiError> {
     let placing = &deps.settings.placing;
-    if side == Side::Google || placing.subscribers_from.is_empty() || !case.synchronize {
+    let escalation = deps.settings.rules.escalation.as_ref();
+    let people = !placing.subscribers_from.is_empty();
+    if side == Side::Google || !(people || escalation.is_some()) || !case.synchronize {
         return Ok(case);
     }
-    match deps.systems[side].details(&case.id, &placing.wanted_people()).await {
-        Ok(details) => {
-            let found = details.people.iter().map(String::as_str);
-            let allowed = allowed_addresses(found, &placing.subscriber_domains);
-            Ok(Case { subscribers: Some(allowed.into_iter().collect()), ..case })
-        }
+    let of_people = Wanted { people: placing.subscribers_from.clone(), ..Wanted::default() };
+    let all = Wanted {
+        people: of_people.people.clone(),
+        ..escalation.map(EscalationRule::wanted).unwrap_or_default()
+    };
+    let subscribers = |details: &Details| {
+        let found = details.people.iter().map(String::as_str);
+        allowed_addresses(found, &placing.subscriber_domains).into_iter().collect()
+    };
+    let system = &deps.systems[side];
+    if let Some(details) = readable(system.details(&case.id, &all).await, &case)? {
+        let raised = escalation.map(|rule| rule.read(&details));
+        return Ok(Case { subscribers: people.then(|| subscribers(&details)), raised, ..case });
+    }
+    // One field that this case does not have hides neither the others nor the people.
+    let mut case = case;
+    if people && of_people != all {
+        let details = readable(system.details(&case.id, &of_people).await, &case)?;
+        case.subscribers = details.as_ref().map(subscribers);
+    }
+    if let Some(rule) = escalation.filter(|rule| rule.wanted() != rule.signal_alone()) {
+        let details = readable(system.details(&case.id, &rule.signal_alone()).await, &case)?;
+        case.raised = details.map(|details| rule.read(&details));
+    }
+    Ok(case)
+}
+
+/// Returns the details; `None`, with a warning, if the system refuses them for good.
+fn readable(details: Result<Details, ApiError>, case: &Case) -> Result<Option<Details>, ApiError> {
+    match details {
+        Ok(details) => Ok(Some(details)),
         Err(error) if error.is_for_good() => {
-            tracing::warn!(case.company_id = case.id, "the people of the case cannot be read: {error}");
-            Ok(case)
+            tracing::warn!(case.company_id = case.id, "details of the case cannot be read: {error}");
+            Ok(None)
         }
         Err(error) => Err(error),
     }

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Duration, Utc};
 
-use super::placing::with_people;
+use super::placing::with_details;
 use super::session::{Session, SyncError};
 use super::sight::{Look, plus};
 use super::sync_case::{seems_set, settled_update};
@@ -176,7 +176,7 @@ pub(super) async fn look(session: &mut Session<'_>, side: Side) -> Result<Readin
         };
         // A case that is not found is the complete sync's concern (R28: missing is not gone).
         let Some((case, content)) = whole else { return unclear(Prefetched::default()) };
-        let case = with_people(deps, side, case).await?;
+        let case = with_details(deps, side, case).await?;
         let content = content.since(horizon);
         if session.mapping.state.read_as[side] != Some(case.digest()) {
             return unclear(Prefetched { case: Some(case), content: Some((horizon, content)) });

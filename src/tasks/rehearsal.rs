@@ -17,7 +17,8 @@ use crate::cases::{
     PlacementError, Statuses, Sweep, Wanted, Written,
 };
 use crate::entities::{
-    CaseMapping, CompanyCaseId, FirstSeen, GoogleCaseName, GooglePlacement, Priority, Side, Sides,
+    CaseMapping, CompanyCaseId, EscalationReason, FirstSeen, GoogleCaseName, GooglePlacement, Priority, Side,
+    Sides,
 };
 use crate::queue::{Enqueued, QueueError, QueuedTask, TaskQueue};
 use crate::store::OverlayStore;
@@ -364,6 +365,15 @@ impl CaseSystem for Watched {
 
     async fn set_subscribers(&self, _id: &str, _subscribers: &[String]) -> Result<(), ApiError> {
         self.refused("set subscribers")
+    }
+
+    async fn escalate(
+        &self,
+        _id: &str,
+        _reason: EscalationReason,
+        _justification: &str,
+    ) -> Result<(), ApiError> {
+        self.refused("escalate")
     }
 
     async fn close(&self, _id: &str) -> Result<(), ApiError> {

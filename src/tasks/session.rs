@@ -10,7 +10,9 @@ use super::sync_case::held_words;
 use super::{Deps, LONGEST_FILE};
 use crate::cases::markers::CompanyCase;
 use crate::cases::{ApiError, Case, bounded};
-use crate::entities::{CaseMapping, Dirty, Entry, KnownCase, Lease, Pending, Side, Sides, Source, Turn};
+use crate::entities::{
+    CaseMapping, Dirty, Entry, Escalation, KnownCase, Lease, Pending, Side, Sides, Source, Turn,
+};
 use crate::progress;
 use crate::store::{StoreError, modify};
 use crate::telemetry::{CarriedLabels, SideLabels};
@@ -91,6 +93,8 @@ pub(super) struct Progress {
     pub(super) priorities: Vec<(Side, Option<DateTime<Utc>>)>,
     /// Memory about Google's state after a write for it.
     pub(super) turn: Option<Turn>,
+    /// Memory about an escalation after the request for it.
+    pub(super) escalation: Option<Escalation>,
 }
 
 impl Progress {
@@ -112,6 +116,9 @@ impl Progress {
         }
         if let Some(turn) = &self.turn {
             mapping.state.turn.clone_from(turn);
+        }
+        if let Some(escalation) = &self.escalation {
+            mapping.state.escalation.clone_from(escalation);
         }
         mapping.pending.retain(|pending| {
             !self.settled.iter().any(|(side, source)| *side == pending.side && *source == pending.source)

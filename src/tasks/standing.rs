@@ -216,7 +216,7 @@ mod tests {
             mapping
         };
         let soon = start() + Duration::minutes(1);
-        for (kind, mapping, now, why) in [
+        for (kind, mapping, now, why) in vec![
             (Kind::InStep, linked(), soon, ""),
             (Kind::Resolved, change(&|m| m.resolved_at = Some(start())), soon, ""),
             (

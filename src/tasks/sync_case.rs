@@ -10,7 +10,7 @@ use super::admission::{
 };
 use super::apply::outcomes;
 use super::places::Number;
-use super::placing::{Unplaced, google_placement, with_people};
+use super::placing::{Unplaced, google_placement, with_details};
 use super::preview::{self, Preview};
 use super::recheck::{self, Prefetched, PrefetchedContent, Reading};
 use super::scheduler::Named;
@@ -604,14 +604,14 @@ async fn read_case(
     let system = &deps.systems[side];
     if !needs_lists(mapping) {
         return match system.get(id).await? {
-            Some(case) => Ok(Some((with_people(deps, side, case).await?, None))),
+            Some(case) => Ok(Some((with_details(deps, side, case).await?, None))),
             None => Ok(None),
         };
     }
     let horizon =
         if mapping.relinking { None } else { horizons(mapping, deps.settings.windows, deps.clocks())[side] };
     match system.get_whole(id, horizon).await? {
-        Some((case, content)) => Ok(Some((with_people(deps, side, case).await?, Some((horizon, content))))),
+        Some((case, content)) => Ok(Some((with_details(deps, side, case).await?, Some((horizon, content))))),
         None => Ok(None),
     }
 }

@@ -89,6 +89,7 @@ impl Connector {
                     comment_visibility: Visibility::Internal,
                     close_on: ClosingSet::default(),
                     statuses: StatusTable::new(),
+                    escalation: None,
                 },
                 windows: Sides { google: Duration::minutes(30), company: Duration::minutes(5) },
                 max_case_age: Duration::days(30),

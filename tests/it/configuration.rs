@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use casebridge::config::{Config, ConfigErrors, LogFormat, Platform, QueueConfig, SecretRef, Trust};
-use casebridge::entities::{GoogleState, Priority};
+use casebridge::entities::{EscalationReason, GoogleState, Priority};
 use chrono::Duration;
 
 const SAMPLE: &str = include_str!("../../casebridge.toml");
@@ -147,6 +147,7 @@ fn needed_beside(key: &SampleKey) -> Vec<(&str, &str)> {
                 (section, "service_account = \"a@b.example\""),
             ]
         }
+        "escalate_justification_field" => vec![(section, "escalate_field = \"Other\"")],
         "previous_secret" => vec![(section, "secret = \"env:OTHER\"")],
         "poll_every" => vec![("push.company", "secret = \"env:OTHER\"")],
         "NEW" if section == "status.incompatible" => vec![("status.google", "NEW = \"Waiting\"")],
@@ -190,6 +191,9 @@ fn keys_in_code() -> BTreeSet<String> {
     for state in GoogleState::OPEN {
         keys.insert(format!("status.google.{}", state.name()));
         keys.insert(format!("status.incompatible.{}", state.name()));
+    }
+    for reason in EscalationReason::ALL {
+        keys.insert(format!("google.escalate_words.{}", reason.name()));
     }
     keys
 }
@@ -1479,6 +1483,41 @@ fn every_mistake_in_a_route_to_google_is_told() {
     }
     // The directions do not hide each other.
     assert!(with_routes("jira", &format!("[[route]]\nmirror = false\n[[route]]\n{google}")).is_ok());
+}
+
+#[test]
+fn a_field_or_a_label_escalates_with_words_for_googles_reasons() {
+    use casebridge::sync::EscalationSignal;
+
+    assert_eq!(parse(&with(&[])).unwrap().tasks.rules.escalation, None);
+    let good = "escalate_field = \"Escalate\"\nescalate_justification_field = \"Why\"\n\
+                escalate_words.BUSINESS_IMPACT = [\"Down\"]";
+    let rule = parse(&with(&[("google", good)])).unwrap().tasks.rules.escalation.unwrap();
+    assert_eq!(rule.signal, EscalationSignal::Field("Escalate".to_owned()));
+    assert_eq!((rule.prefix.as_str(), rule.justification_field.as_deref()), ("#escalate", Some("Why")));
+    assert_eq!(rule.reason("down"), Some(EscalationReason::BusinessImpact));
+    let label = "escalate_field = \"label:gcp\"\nescalate_words.RESOLUTION_TIME = [\"gcp\"]";
+    assert!(parse(&with(&[("google", label)])).is_ok());
+    for kind in ["servicenow", "request-tracker"] {
+        let errors = parse(&with_crm(kind, &[("google", label)])).unwrap_err().0;
+        assert!(errors.len() == 1 && errors[0].contains("google.escalate_field: label: "), "{errors:?}");
+    }
+    for (lines, expected) in [
+        ("escalate_field = \"label:gcp\"", "has no reason for the label \"gcp\""),
+        ("escalate_field = \"label:\"", "expected the name of a field, or \"label:NAME\""),
+        ("escalate_justification_field = \"Why\"", "does nothing without google.escalate_field"),
+        ("escalate_words.BUSINESS_IMPACT = [\"x\"]", "google.escalate_words does nothing without"),
+        ("escalate_field = \"E\"\nescalate_words.BUSINESS_IMPACT = [\" \"]", "a word must not be empty"),
+        (
+            "escalate_field = \"E\"\nescalate_words.BUSINESS_IMPACT = [\"x\"]\nescalate_words.RESOLUTION_TIME = [\"x\"]",
+            "\"x\" stands for another reason as well",
+        ),
+        ("escalate_field = \"E\"\nescalate_words.URGENT = [\"x\"]", "google.escalate_words.URGENT"),
+    ] {
+        let errors = parse(&with(&[("google", lines)])).unwrap_err().0;
+        assert_eq!(errors.len(), 1, "{lines}: {errors:?}");
+        assert!(errors[0].contains(expected), "{lines}: {errors:?}");
+    }
 }
 
 #[test]

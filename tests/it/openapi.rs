@@ -580,6 +580,7 @@ fn full(world: &World) -> CaseMapping {
         Notice::GivenUp,
         Notice::ReadOnly,
         Notice::Conflict,
+        Notice::NotEscalated,
     ];
     let items = notices.into_iter().map(Source::Notice).chain([
         Source::Comment { id: "77".to_owned(), part: 1 },
@@ -637,5 +638,5 @@ async fn a_pair_with_everything_is_as_described_and_has_every_member_that_is() {
             kinds
         },
     );
-    assert_eq!(kinds.len(), 18, "{kinds:?}");
+    assert_eq!(kinds.len(), 19, "{kinds:?}");
 }

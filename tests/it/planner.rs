@@ -1,15 +1,19 @@
 //! Pure planner (`R11`): two sides and a mapping in, actions out. Nothing here does I/O.
 
+use std::collections::BTreeMap;
+
 use casebridge::cases::{
-    Attachment, Capabilities, Case, Closing, ClosingSet, Comment, Content, TextLimit, Visibility, markers,
+    Attachment, Capabilities, Case, Closing, ClosingSet, Comment, Content, Raised, TextLimit, Visibility,
+    markers,
 };
 use casebridge::entities::{
-    CaseMapping, CompanyCaseId, Entry, FirstSeen, GoogleCaseName, GoogleState, ItemKind, Ledger, Notice,
-    Pending, PendingStatus, Priority, PriorityReading, RefusedSubscribers, Side, Sides, Source, Turn,
+    CaseMapping, CompanyCaseId, Entry, Escalation, EscalationReason, FirstSeen, GoogleCaseName, GoogleState,
+    ItemKind, Ledger, Notice, Pending, PendingStatus, Priority, PriorityReading, RefusedSubscribers, Side,
+    Sides, Source, Turn,
 };
 use casebridge::sync::{
-    Action, Clocks, KnownDifferent, Lookalike, Pair, Plan, Remaining, Rules, Snapshot, StatusRule,
-    StatusTable, Switches, left_on, merge_subscribers, plan, texts,
+    Action, Clocks, EscalationRule, EscalationSignal, KnownDifferent, Lookalike, Pair, Plan, Remaining,
+    Rules, Snapshot, StatusRule, StatusTable, Switches, left_on, merge_subscribers, plan, texts,
 };
 use chrono::{DateTime, Duration, Utc};
 use proptest::prelude::*;
@@ -48,6 +52,7 @@ const RULES: Rules = Rules {
     comment_visibility: Visibility::Public,
     close_on: ClosingSet::SOLVED,
     statuses: StatusTable::new(),
+    escalation: None,
 };
 
 /// Linked pair with the planner's input. It applies actions to itself as the tasks do to real systems.
@@ -219,6 +224,12 @@ impl World {
                 self.google.case.subscribers = merge.set.or(Some(there));
                 self.mapping.state.subscribers = merge.after;
             }
+            Action::Escalate { .. } => {
+                assert!(!self.google.case.closed && !self.google.case.escalated, "escalated needlessly");
+                self.google.case.escalated = true;
+                self.mapping.state.escalation.settle();
+            }
+            Action::NoteEscalation(memory) => self.mapping.state.escalation = Escalation::clone(memory),
             Action::AgreeOnSubscribers(people) => self.mapping.state.subscribers.clone_from(people),
             Action::ForgetLeftOpen => self.mapping.state.left_open_told = false,
             Action::Close { side } => self.set_closed(*side, true),
@@ -351,6 +362,42 @@ fn the_plan_on_two_equal_sides_is_empty() {
         assert!(world.plan(source).is_empty(), "{:?}", world.plan(source));
         assert!(left_on(source, world.pair(), &world.rules, world.facts()) != Remaining::Changes);
     }
+}
+
+#[test]
+fn a_raised_case_escalates_by_a_persons_comment_of_any_visibility_and_never_by_a_copy() {
+    let mut world = World::new();
+    let raised = Some(Raised::For { reason: EscalationReason::BusinessImpact, justification: None });
+    world.company.case.raised.clone_from(&raised);
+    assert!(world.plan(Side::Company).is_empty(), "no rule is configured");
+    world.rules.escalation = Some(EscalationRule {
+        signal: EscalationSignal::Field("Escalate".to_owned()),
+        words: BTreeMap::new(),
+        prefix: "#escalate".to_owned(),
+        justification_field: None,
+    });
+    // What the connector wrote justifies nothing, however it begins.
+    let copy = Comment { by_connector: Some(true), ..comment("70", 50, "#escalate quoted") };
+    world.company.comments.push(copy);
+    let told = world.plan(Side::Google);
+    let notices = told.actions.iter().filter(|action| matches!(action, Action::Comment(_))).count();
+    assert_eq!((notices, told.totals().get("escalations")), (1, None), "{told:?}");
+    let internal =
+        Comment { visibility: Visibility::Internal, ..comment("71", 51, "#escalate The shop is down") };
+    world.company.comments.push(internal);
+    for source in Side::BOTH {
+        let plan = world.plan(source);
+        assert_eq!(plan.totals().get("escalations"), Some(&1), "{plan:?}");
+        assert!(!plan.describe().concat().contains("shop"), "{plan:?}");
+    }
+    let mut waits = world.clone();
+    waits.mapping.state.escalation.raised = true;
+    waits.mapping.state.escalation.sent_at = Some(at(99));
+    let plan = waits.plan(Side::Company);
+    assert_eq!((plan.totals().get("escalations"), plan.waits.len()), (None, 1), "{plan:?}");
+    world.sync([Side::Company, Side::Google], 1);
+    assert!(world.google.case.escalated);
+    assert!(world.plan(Side::Company).is_empty() && world.plan(Side::Google).is_empty());
 }
 
 #[test]

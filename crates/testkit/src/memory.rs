@@ -361,6 +361,7 @@ pub fn settings(tolerances: ToleranceTable, syncs_per_minute: u32) -> TaskSettin
             comment_visibility: Visibility::Public,
             close_on: ClosingSet::default(),
             statuses: StatusTable::new(),
+            escalation: None,
         },
         windows: Sides { google: Duration::minutes(30), company: Duration::minutes(30) },
         max_case_age: Duration::days(30),

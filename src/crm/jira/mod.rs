@@ -242,6 +242,7 @@ impl Jira {
             synchronize: issue.holds(&fields.flag.id, &self.settings().flag_value),
             filing: Filing::default(),
             subscribers: None,
+            raised: None,
             key: issue.key.clone(),
             state: None,
             escalated: false,

@@ -152,6 +152,7 @@ impl RequestTracker {
                 values.first().map(|text| (*text).to_owned()).unwrap_or_default()
             }),
             subscribers: None,
+            raised: None,
             id,
         }))
     }

@@ -145,6 +145,7 @@ impl ServiceNow {
             synchronize: record.is(&settings.flag_field),
             filing: Filing::default(),
             subscribers: None,
+            raised: None,
             state: None,
             escalated: false,
             status: record.text("state").map(str::to_owned).into_iter().collect(),

@@ -194,6 +194,7 @@ impl Zendesk {
                 text.unwrap_or_default().to_owned()
             }),
             subscribers: None,
+            raised: None,
         }
     }
 

@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::entities::EscalationReason;
+
 /// Place on a company case at which addresses of people are found.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PeopleSource {
@@ -95,6 +97,22 @@ pub struct Details {
     pub fields: BTreeMap<String, Vec<String>>,
     /// Addresses of people as they stand there: not checked, and each as often as it was found.
     pub people: Vec<String>,
+}
+
+/// Wish of a company case to have its Google case escalated, as the configured rule reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Raised {
+    /// The case is not raised.
+    No,
+    /// The case is raised.
+    For {
+        /// Reason that the case's word stands for.
+        reason: EscalationReason,
+        /// Justification in a field of the case.
+        justification: Option<String>,
+    },
+    /// The case is raised with this word, which stands for no reason.
+    Unknown(String),
 }
 
 #[cfg(test)]

@@ -21,10 +21,10 @@ use chrono::{DateTime, Duration, Utc};
 use futures_util::Stream;
 use sha2::{Digest as _, Sha256};
 
-use crate::entities::{GooglePlacement, GoogleState, Priority, PriorityReading, Side};
+use crate::entities::{EscalationReason, GooglePlacement, GoogleState, Priority, PriorityReading, Side};
 
 pub use check::{Check, CheckStatus, CredentialEnd, Finding, Report, Trouble, fold, worst};
-pub use details::{Details, PeopleSource, Wanted};
+pub use details::{Details, PeopleSource, Raised, Wanted};
 pub use error::{ApiError, ApiErrorKind, PlacementError, bounded, shorten};
 pub use hidden::{as_written, is_hidden_control};
 pub use hint::{Hint, Refusal};
@@ -163,6 +163,8 @@ pub struct Case {
     /// Email addresses that get Google's mails about a Google case; for a company case, those of its people that may leave the house.
     /// `None` if they were not read.
     pub subscribers: Option<Vec<String>>,
+    /// Wish of a company case to have its Google case escalated. `None` if it was not read.
+    pub raised: Option<Raised>,
 }
 
 impl Case {
@@ -653,6 +655,18 @@ pub trait CaseSystem: Send + Sync {
     async fn set_subscribers(&self, id: &str, subscribers: &[String]) -> Result<(), ApiError> {
         let _ = subscribers;
         Err(ApiError::new(ApiErrorKind::Unsupported, self.capabilities().name, id, "has no subscribers"))
+    }
+
+    /// Escalates a Google case. Escalating an escalated case succeeds.
+    async fn escalate(
+        &self,
+        id: &str,
+        reason: EscalationReason,
+        justification: &str,
+    ) -> Result<(), ApiError> {
+        let _ = (reason, justification);
+        let call = format!("escalate case {}", shorten(id));
+        Err(ApiError::new(ApiErrorKind::Unsupported, self.capabilities().name, call, "has no escalations"))
     }
 
     /// Closes the case. Closing a closed case succeeds.

@@ -4,8 +4,8 @@ use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CompanyCaseId, Entry, Failing, Global, GoogleCaseName, KnownCase, Ledger, MappingId, Notice, Order,
-    PairState, Pending, Priority, Side, Sides, Source, Turn,
+    CompanyCaseId, Entry, Escalation, Failing, Global, GoogleCaseName, KnownCase, Ledger, MappingId, Notice,
+    Order, PairState, Pending, Priority, Side, Sides, Source, Turn,
 };
 
 /// Minimum change of both systems' leads over our clock for which our clock counts as set, and maximum difference between the two.
@@ -448,6 +448,8 @@ impl CaseMapping {
         if side == Side::Company {
             // Nothing of Google's state stands on the other case yet, and its people have set its status.
             state.turn = Turn::default();
+            // A request that was sent may still arrive.
+            state.escalation = Escalation { sent_at: state.escalation.sent_at, ..Escalation::default() };
         }
     }
 
@@ -509,6 +511,7 @@ impl CaseMapping {
             }
             Source::Notice(Notice::CounterpartBack) => self.state.gone_told = false,
             Source::Notice(Notice::LeftOpen) => self.state.left_open_told = true,
+            Source::Notice(Notice::NotEscalated) => self.state.escalation.told = true,
             Source::Notice(Notice::Conflict) => {
                 if let Some(conflict) = &mut self.state.conflict {
                     conflict.told = true;
@@ -641,6 +644,7 @@ impl CaseMapping {
             || self.state.priority_sent_at != Sides::default()
             || self.state.turn.awaits_outcome()
             || self.state.subscribers_sent_at.is_some()
+            || self.state.escalation.sent_at.is_some()
     }
 
     /// Moves the times of writes without an answer forward, if our clock was set ahead since they were recorded (`R36`: clock skew): else

@@ -44,6 +44,8 @@ pub enum Notice {
     ReadOnly,
     /// The case names a counterpart that it cannot have (`R31`: an ID is valid only in its own system; `R38`: a claim is not a proof).
     Conflict,
+    /// The company case is raised, and its Google case is not escalated: something is missing, or Google refuses.
+    NotEscalated,
 }
 
 /// Source of an item that the connector writes: the original that the item copies, or its own notice.

@@ -3,6 +3,7 @@
 //! Plain values: no I/O, no clock, no store. The documented properties keep their documented names.
 
 mod case_mapping;
+mod escalation;
 mod global;
 mod google_placement;
 mod ledger;
@@ -14,6 +15,7 @@ mod tolerance;
 mod turn;
 
 pub use case_mapping::{CaseMapping, Dirty, FirstSeen, Lease, PendingCreation, PendingStatus};
+pub use escalation::{Escalation, EscalationProblem, EscalationReason, Justification};
 pub use global::{Canary, Global, IndexLag, PollMemory};
 pub use google_placement::GooglePlacement;
 pub use ledger::{Entry, ItemKind, Ledger, LedgerPage, Notice, PageChanges, Pending, Source};

@@ -9,8 +9,8 @@ use super::plan::Rules;
 use super::texts;
 use crate::cases::{Attachment, Visibility};
 use crate::entities::{
-    Entry, GoogleState, ItemKind, Notice, PairState, Pending, Priority, Refusable, Side, Sides, Source,
-    Subscribed, Turn,
+    Entry, Escalation, EscalationReason, GoogleState, ItemKind, Notice, PairState, Pending, Priority,
+    Refusable, Side, Sides, Source, Subscribed, Turn,
 };
 
 /// Comment that the connector is to add.
@@ -95,6 +95,15 @@ pub enum Action {
     },
     /// Record the people of the company case as subscribers that Google has, or that a person removed there (`R30`: merge base).
     AgreeOnSubscribers(BTreeMap<String, Subscribed>),
+    /// Escalate the Google case, since the company case is raised.
+    Escalate {
+        /// Reason, by the word of the company case.
+        reason: EscalationReason,
+        /// Text of a person of the company case.
+        justification: String,
+    },
+    /// Record how far the company case's wish to escalate is fulfilled.
+    NoteEscalation(Box<Escalation>),
     /// Close the case of one side.
     Close {
         /// Side of the case.
@@ -139,7 +148,7 @@ impl Action {
     pub const fn writes_to(&self) -> Option<Side> {
         match self {
             Self::LinkBack { .. } | Self::SetStatus { .. } | Self::ShowState(_) => Some(Side::Company),
-            Self::SetSubscribers { .. } => Some(Side::Google),
+            Self::SetSubscribers { .. } | Self::Escalate { .. } => Some(Side::Google),
             Self::Comment(comment) => Some(comment.side),
             Self::Attach { to: side, .. }
             | Self::SetPriority { side, .. }
@@ -156,6 +165,7 @@ impl Action {
             | Self::ForgetStatus
             | Self::RefusedReopening(_)
             | Self::ForgetLeftOpen
+            | Self::NoteEscalation(_)
             | Self::NoteTurn(_) => None,
         }
     }
@@ -184,7 +194,9 @@ impl Action {
             | Self::ForgetStatus
             | Self::RefusedReopening(_)
             | Self::ForgetLeftOpen
-            // A refusal of these is settled at once: the next change of Google's state is the next attempt.
+            // A refusal of these is settled at once: the next change of Google's state, or the next raise, is the next attempt.
+            | Self::Escalate { .. }
+            | Self::NoteEscalation(_)
             | Self::SetStatus { .. }
             | Self::ShowState(_)
             | Self::NoteTurn(_) => None,
@@ -196,6 +208,8 @@ impl Action {
     #[must_use]
     pub fn is_left_alone(&self, state: &PairState, now: DateTime<Utc>) -> bool {
         match (self.writes_to(), self.refusable()) {
+            // It was never refused: a refusal settles it.
+            _ if matches!(self, Self::Escalate { .. }) => false,
             (Some(side), Some(what)) => state.is_left_alone(side, &what, now),
             (Some(side), None) => state.is_read_only(side, now),
             (None, _) => false,
@@ -224,6 +238,8 @@ impl Action {
             | Self::ForgetStatus
             | Self::ForgetLeftOpen
             | Self::RefusedReopening(_)
+            | Self::Escalate { .. }
+            | Self::NoteEscalation(_)
             | Self::SetStatus { .. }
             | Self::ShowState(_)
             | Self::NoteTurn(_) => false,
@@ -238,6 +254,7 @@ impl Action {
                 self,
                 Self::SetPriority { .. }
                     | Self::SetSubscribers { .. }
+                    | Self::Escalate { .. }
                     | Self::Close { .. }
                     | Self::Reopen { .. }
             )
@@ -270,6 +287,8 @@ impl Action {
             | Self::ForgetStatus
             | Self::ForgetLeftOpen
             | Self::RefusedReopening(_)
+            | Self::Escalate { .. }
+            | Self::NoteEscalation(_)
             | Self::SetStatus { .. }
             | Self::ShowState(_)
             | Self::NoteTurn(_) => true,
@@ -329,6 +348,8 @@ impl Action {
             | Self::SetSubscribers { .. }
             | Self::AgreeOnSubscribers(_)
             | Self::SetPriority { .. }
+            | Self::Escalate { .. }
+            | Self::NoteEscalation(_)
             | Self::SetStatus { .. }
             | Self::ShowState(_)
             | Self::NoteTurn(_) => false,
@@ -371,6 +392,8 @@ impl Action {
             | Self::ForgetStatus
             | Self::ForgetLeftOpen
             | Self::RefusedReopening(_)
+            | Self::Escalate { .. }
+            | Self::NoteEscalation(_)
             | Self::ShowState(_)
             | Self::NoteTurn(_) => {}
         }
@@ -388,6 +411,7 @@ impl Action {
             Self::Attach { .. } => Some("files"),
             Self::SetPriority { .. } => Some("priorities"),
             Self::SetSubscribers { .. } => Some("subscribers"),
+            Self::Escalate { .. } => Some("escalations"),
             Self::Close { .. } => Some("closings"),
             Self::Reopen { .. } => Some("reopenings"),
             Self::SetStatus { .. } => Some("statuses"),
@@ -403,6 +427,7 @@ impl Action {
             | Self::ForgetStatus
             | Self::RefusedReopening(_)
             | Self::ForgetLeftOpen
+            | Self::NoteEscalation(_)
             | Self::NoteTurn(_) => None,
         }
     }
@@ -446,6 +471,8 @@ impl Action {
             Self::AgreeOnSubscribers(people) => {
                 format!("note that {} people of the company case are known at Google", people.len())
             }
+            Self::Escalate { reason, .. } => format!("escalate the google case ({})", reason.name()),
+            Self::NoteEscalation(_) => "note how far the google case is escalated".to_owned(),
             Self::Close { side } => format!("close the {side} case"),
             Self::Reopen { side } => format!("reopen the {side} case"),
             Self::Resolve(at) => format!("note that the pair is resolved as of {at}"),

@@ -156,12 +156,6 @@ impl Placing {
         }
     }
 
-    /// Returns the details to read of a company case for the subscribers of its Google case.
-    #[must_use]
-    pub fn wanted_people(&self) -> Wanted {
-        Wanted { people: self.subscribers_from.clone(), ..Wanted::default() }
-    }
-
     /// Decides where the Google case of a company case belongs: by the first route that matches, and by the case's own fields, which come
     /// first. The error says what is wrong with a field, for the people of the case.
     pub fn decide(&self, routes: &RouteTable, details: &Details) -> Result<Placed, String> {

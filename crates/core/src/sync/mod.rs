@@ -6,6 +6,7 @@
 mod action;
 mod attachment_matching;
 mod company_route;
+mod escalation;
 mod merge;
 mod plan;
 mod recorded;
@@ -18,6 +19,7 @@ mod turn;
 pub use action::{Action, Blocked, CommentToWrite};
 pub use attachment_matching::{KnownDifferent, Lookalike, lookalikes};
 pub use company_route::{CompanyConditions, CompanyRoute, Placed, Placing, RoutedCompany, parse_parent};
+pub use escalation::{EscalationRule, EscalationSignal};
 pub use merge::{Priorities, PriorityMerge, merge_priority};
 pub use plan::{
     Counterpart, Pair, Plan, Remaining, Rules, Switches, Totals, Wait, counterpart_of, held_code, left_on,

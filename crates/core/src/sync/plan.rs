@@ -6,6 +6,7 @@ use chrono::{DateTime, Duration, Utc};
 
 use super::action::{Action, CommentToWrite};
 use super::attachment_matching::{KnownDifferent, looks_like};
+use super::escalation::{self, EscalationRule, Told};
 use super::merge::{Priorities, merge_priority};
 use super::snapshot::{Clocks, Snapshot};
 use super::subscribers::merge_subscribers;
@@ -49,6 +50,8 @@ pub struct Rules {
     pub close_on: ClosingSet,
     /// Statuses of the company case for Google's states.
     pub statuses: StatusTable,
+    /// Rule for escalations. `None`: people of the company cannot escalate.
+    pub escalation: Option<EscalationRule>,
 }
 
 impl Rules {
@@ -191,6 +194,7 @@ pub fn plan(source: Side, pair: Pair<'_>, rules: &Rules, facts: Sides<&Capabilit
     planner.link_back();
     planner.carry(source);
     planner.turn();
+    planner.escalation();
     planner.plan
 }
 
@@ -403,6 +407,10 @@ impl<'a> Planner<'a> {
             ) => false,
             Source::Notice(Notice::LeftOpen) => {
                 self.pair.company.case.closed && !self.pair.google.case.closed
+            }
+            Source::Notice(Notice::NotEscalated) => {
+                let escalation = &self.pair.mapping.state.escalation;
+                escalation.raised && escalation.problem.is_some()
             }
             Source::Description { .. }
             | Source::Notice(Notice::NowSyncing | Notice::Outage | Notice::Resumed) => true,
@@ -705,6 +713,67 @@ impl<'a> Planner<'a> {
         let closes = |action: &Action| matches!(action, Action::Close { .. });
         let at = self.plan.actions.iter().position(closes).unwrap_or(self.plan.actions.len());
         self.plan.actions.splice(at..at, decision.actions);
+    }
+
+    /// Plans the escalation of the Google case, or the notice that something is missing for it. A sync of either side does, since both have
+    /// read both cases.
+    fn escalation(&mut self) {
+        let state = &self.pair.mapping.state;
+        let Some(rule) = &self.rules.escalation else {
+            let memory = state.escalation.switched_off();
+            if memory != state.escalation && state.escalation.is_outstanding() {
+                self.plan.actions.push(Action::NoteEscalation(Box::new(memory)));
+            }
+            return;
+        };
+        let comments = self.pair.company.comments.iter();
+        let comments: Vec<&Comment> = comments
+            .filter(|comment| {
+                comment.by_connector != Some(true)
+                    && !self.ledger.wrote(Side::Company, ItemKind::Comment, &comment.id)
+                    && self.is_persons(Side::Company, comment)
+                    && !self.is_of_another_pair(Side::Company, comment.created_at)
+            })
+            .collect();
+        let mut memory = state.escalation.clone();
+        let is_found = self.just_adopted(Side::Company, Notice::NotEscalated);
+        memory.told |= is_found && memory.problem.is_some();
+        let source = Source::Notice(Notice::NotEscalated);
+        let window = self.facts.company.in_flight_window;
+        let is_under_way = |pending: &Pending| {
+            pending.side == Side::Company
+                && pending.source == source
+                && self.pair.clocks.now < pending.attempted_at + window
+        };
+        let notice = match is_found {
+            true => Told::Found,
+            false if self.pending.iter().any(is_under_way) => Told::UnderWay,
+            false => Told::AsRemembered,
+        };
+        let decision = escalation::decide(escalation::Facts {
+            rule,
+            memory: &memory,
+            google: &self.pair.google.case,
+            company: &self.pair.company.case,
+            comments: &comments,
+            is_found_again: self.pair.mapping.relinking && !state.looks_again,
+            notice,
+            sent_before: self.pair.clocks.now - self.facts.google.in_flight_window,
+        });
+        if let Some(at) = decision.waits_for {
+            self.waits_for(Side::Google, at);
+        }
+        let note = decision.note.map(|memory| Action::NoteEscalation(Box::new(memory)));
+        if decision.waits_for_notice {
+            self.has_to_wait(Side::Company, &source);
+        }
+        let gave_up = self.gave_up(Side::Company, &Refusable::Item(source.clone()));
+        let tell = decision.tell.filter(|_| !gave_up && !self.has_to_wait(Side::Company, &source));
+        let tell = tell.map(|problem| {
+            let body = texts::not_escalated(&problem, rule);
+            Action::Comment(CommentToWrite::notice(Side::Company, Notice::NotEscalated, body, self.rules))
+        });
+        self.plan.actions.extend(note.into_iter().chain(tell).chain(decision.escalate));
     }
 
     /// Plans the subscribers of an open Google case, if the people of its company case were read.

@@ -24,7 +24,13 @@ pub fn has_nothing_new(side: Side, mapping: &CaseMapping, content: &Content, rul
             || rules.is_private(side, file.visibility)
             || mapping.ledger.has_copy(target, &Source::Attachment { id: file.id.clone() })
     };
-    content.comments.iter().all(comment) && content.attachments.iter().all(attachment)
+    // It need not be a comment that is carried.
+    let justifies = side == Side::Company
+        && rules
+            .escalation
+            .as_ref()
+            .is_some_and(|rule| rule.has_new_justification(&mapping.state.escalation, &content.comments));
+    !justifies && content.comments.iter().all(comment) && content.attachments.iter().all(attachment)
 }
 
 /// Returns true if the stored state of a pair leaves nothing to a sync of `side` but new content of that side: no change of the other side,
@@ -59,6 +65,7 @@ pub fn is_at_rest(mapping: &CaseMapping, side: Side, clocks: Clocks) -> bool {
         && state.refusals.is_empty()
         && state.subscribers_sent_at.is_none()
         && state.refused_subscribers.is_none()
+        && !state.escalation.is_outstanding()
         && state.conflict.is_none()
         && !state.gone_told
 }

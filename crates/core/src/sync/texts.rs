@@ -3,9 +3,10 @@
 use sha2::{Digest as _, Sha256};
 use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation as _};
 
+use super::escalation::EscalationRule;
 use crate::cases::markers::CompanyCase;
 use crate::cases::{Attachment, Capabilities, Case, Closing, Comment, TextLimit, as_written, markers};
-use crate::entities::{GoogleState, ItemKind, Notice, Pending, Side};
+use crate::entities::{EscalationProblem, GoogleState, ItemKind, Notice, Pending, Side};
 
 /// First words of the outage comment; the duration follows.
 pub const OUTAGE_PREFIX: &str = "This case has not synced properly in ";
@@ -22,6 +23,8 @@ pub const BACK_PREFIX: &str = "This case syncs again: ";
 pub const CONFLICT_PREFIX: &str = "This case is not synchronised with Google: ";
 /// First words of the comment about a change that is given up.
 pub const GIVEN_UP_PREFIX: &str = "This case could not be kept in step: ";
+/// First words of the comment on a company case that is raised, and whose Google case is not escalated.
+pub const NOT_ESCALATED_PREFIX: &str = "The Google case was not escalated: ";
 /// First words of the comment on a case whose counterpart takes no changes any more.
 pub const READ_ONLY_PREFIX: &str = "Nothing that is written here arrives any more: ";
 
@@ -174,6 +177,30 @@ pub fn conflict(reason: &str) -> String {
     format!("{CONFLICT_PREFIX}{}.", reason.trim_end_matches('.'))
 }
 
+/// Returns the notice on a raised company case that its Google case was not escalated, with what to do.
+#[must_use]
+pub fn not_escalated(problem: &EscalationProblem, rule: &EscalationRule) -> String {
+    let reason = match problem {
+        EscalationProblem::NoJustification => {
+            let field = rule.justification_field.as_ref();
+            let field = field.map(|name| format!("fill in the field {name}, or ")).unwrap_or_default();
+            format!(
+                "the justification is missing; {field}add a comment that begins with {} and says why",
+                rule.prefix
+            )
+        }
+        EscalationProblem::UnknownWord(word) => {
+            format!("{word:?} is no reason for it; choose one of {}", rule.known_words().join(", "))
+        }
+        EscalationProblem::NotKnown => {
+            "whether that was done before is not known any more; to escalate it, empty the field and choose again".to_owned()
+        }
+        EscalationProblem::Refused(message) => format!("Google refuses: {message}"),
+    };
+    let reason = cut(&one_line(&reason, "no reason given"), REASON_ROOM);
+    format!("{NOT_ESCALATED_PREFIX}{}.", reason.trim_end_matches('.'))
+}
+
 /// Returns Google's state in words, as the field for it on the company case shows it. "You" is the company: its people read it.
 #[must_use]
 pub fn google_state(state: GoogleState, escalated: bool) -> String {
@@ -270,6 +297,8 @@ pub fn recognise_notice(body: &str) -> Option<Notice> {
         Some(Notice::ReadOnly)
     } else if is(CONFLICT_PREFIX, ".") {
         Some(Notice::Conflict)
+    } else if is(NOT_ESCALATED_PREFIX, ".") {
+        Some(Notice::NotEscalated)
     } else {
         None
     }
@@ -761,6 +790,15 @@ mod tests {
     const COMPANY: CompanyCase<'static> =
         CompanyCase { id: "10001", key: Some("SUP-3"), address: Some("https://desk.example/browse/SUP-3") };
 
+    fn escalation_rule() -> EscalationRule {
+        EscalationRule {
+            signal: crate::sync::EscalationSignal::Field("Escalate".to_owned()),
+            words: std::collections::BTreeMap::new(),
+            prefix: "#escalate".to_owned(),
+            justification_field: Some("Why".to_owned()),
+        }
+    }
+
     #[test]
     fn every_notice_is_recognised_and_no_quotation_is() {
         for (body, expected) in [
@@ -774,6 +812,18 @@ mod tests {
             (given_up("its priority could not be set", "no\nreason."), Some(Notice::GivenUp)),
             (read_only(Side::Google, "1", "it is archived."), Some(Notice::ReadOnly)),
             (conflict("it names another case."), Some(Notice::Conflict)),
+            (
+                not_escalated(&EscalationProblem::NoJustification, &escalation_rule()),
+                Some(Notice::NotEscalated),
+            ),
+            (
+                not_escalated(&EscalationProblem::UnknownWord("a\nb".to_owned()), &escalation_rule()),
+                Some(Notice::NotEscalated),
+            ),
+            (
+                not_escalated(&EscalationProblem::Refused("no\nright.".to_owned()), &escalation_rule()),
+                Some(Notice::NotEscalated),
+            ),
             (outage(Duration::hours(2)), Some(Notice::Outage)),
             (RESUMED.to_owned(), Some(Notice::Resumed)),
             (format!(" {RESUMED}\r\n"), Some(Notice::Resumed)),

@@ -552,11 +552,15 @@ impl SandboxCsapi {
                 escalation.string("justification")?,
             ),
         };
-        if reason.is_none() || justification.is_empty() {
+        let Some(reason) = reason.filter(|_| !justification.is_empty()) else {
             return Err(ApiError::invalid("escalation.reason and escalation.justification are required."));
+        };
+        if self.switches().refuses_escalations {
+            return Err(ApiError::invalid("Escalations are not available for this case."));
         }
         self.change_case(case, Moves::Case, |record, _| {
             record.current.escalated = true;
+            record.escalations.push((reason.to_owned(), justification));
             Ok(())
         })
     }

@@ -139,6 +139,8 @@ pub struct Switches {
     pub foreign_projects: BTreeSet<String>,
     /// True if a change of subscribers is refused. Google documents no reason for that.
     pub refuses_subscribers: bool,
+    /// True if escalations are refused, as for a support service that has none. Google documents the fact, and not the answer.
+    pub refuses_escalations: bool,
     /// Text that answers show as the priority of every case: an empty text leaves the field out; any other text, such as
     /// `PRIORITY_UNSPECIFIED` or a value that does not exist yet, is shown unchanged. `None`: each case's own priority.
     pub shown_priority: Option<String>,
@@ -168,6 +170,7 @@ impl Default for Switches {
             lost_projects: BTreeSet::new(),
             foreign_projects: BTreeSet::new(),
             refuses_subscribers: false,
+            refuses_escalations: false,
             shown_priority: None,
             max_attachment_bytes: None,
             refused_mime_types: Vec::new(),

@@ -230,8 +230,10 @@ pub struct Case {
     pub priority: Option<Priority>,
     /// State of the case.
     pub state: State,
-    /// True if the case was escalated.
+    /// True if the case is escalated.
     pub escalated: bool,
+    /// Escalations by customers, oldest first: reason and justification.
+    pub escalations: Vec<(String, String)>,
     /// E-mail addresses that get mail about the case.
     pub subscribers: Vec<String>,
     /// ID of the classification.
@@ -289,6 +291,9 @@ pub(super) struct Record {
     pub(super) time_zone: String,
     pub(super) language_code: String,
     pub(super) test_case: bool,
+    /// Escalations by customers, oldest first: reason and justification.
+    #[serde(default)]
+    pub(super) escalations: Vec<(String, String)>,
     /// Oldest first.
     pub(super) comments: Vec<Comment>,
     /// Oldest first.
@@ -329,6 +334,7 @@ impl Record {
             time_zone: String::new(),
             language_code: String::new(),
             test_case: false,
+            escalations: Vec::new(),
             comments: Vec::new(),
             attachments: Vec::new(),
             current: Version {
@@ -425,6 +431,7 @@ impl Record {
             priority,
             state,
             escalated,
+            escalations: self.escalations.clone(),
             subscribers,
             classification_id: self.classification_id.clone(),
             language_code: self.language_code.clone(),

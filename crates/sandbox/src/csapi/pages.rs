@@ -148,6 +148,9 @@ async fn show(
                 tr { th { "Priority" } td { (case.priority.map_or("not set", Priority::as_str)) } }
                 tr { th { "Created" } td { (time(case.created_at)) " by " (who(&case.creator)) } }
                 tr { th { "Updated" } td { (time(case.updated_at)) } }
+                @for (reason, justification) in &case.escalations {
+                    tr { th { "Escalated" } td { (reason) ": " (justification) } }
+                }
                 @if !case.subscribers.is_empty() {
                     tr { th { "Subscribers" } td { (case.subscribers.join(", ")) } }
                 }

@@ -85,6 +85,7 @@ impl Default for Options {
                 comment_visibility: Visibility::Internal,
                 close_on: ClosingSet::default(),
                 statuses: StatusTable::new(),
+                escalation: None,
             },
             backend: None,
             csapi: None,

@@ -9,6 +9,7 @@ pub mod content;
 pub mod creation;
 pub mod credentials;
 pub mod desk;
+pub mod escalation;
 pub mod leaving;
 pub mod outages;
 pub mod placing;
@@ -111,6 +112,9 @@ macro_rules! scenarios {
             turn::a_status_whose_answer_was_lost_is_found_and_one_that_was_lost_itself_is_set [Faults, ClockInHand];
             turn::the_state_stands_in_words_in_a_field_with_escalation [];
             turn::the_check_names_a_status_that_is_not_there_with_those_that_are [];
+            escalation::a_raised_company_case_escalates_its_google_case_once_and_again_only_when_it_is_raised_again [];
+            escalation::what_an_escalation_lacks_and_what_google_refuses_is_told_once [];
+            escalation::an_escalation_whose_answer_was_lost_is_made_once [ClockInHand];
             placing::a_company_cases_route_decides_its_google_project_classification_and_language_once [];
             placing::a_field_of_a_company_case_names_its_google_project_and_a_wrong_one_is_told_once [];
             placing::a_routed_creation_whose_answer_was_lost_is_found_in_its_project_and_repeated_as_it_was_decided [ClockInHand];
