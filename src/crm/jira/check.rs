@@ -1075,7 +1075,10 @@ mod tests {
         };
         let all = Needs::all(Visibility::Public);
         assert_eq!(lacking(all, false), ["Transition Issues", "Create Attachments"]);
-        assert_eq!(lacking(Needs { attachments: false, status: false, ..all }, false), Vec::<&str>::new());
+        assert_eq!(
+            lacking(Needs { attachments: false, status: false, turn: false, ..all }, false),
+            Vec::<&str>::new()
+        );
         let internal = Needs::all(Visibility::Internal);
         assert_eq!(lacking(internal, true), ["Transition Issues", "Create Attachments"]);
         assert!(lacking(all, true)[2].contains("Agent"), "who is none writes internal comments only");
