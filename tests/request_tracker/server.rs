@@ -24,7 +24,7 @@ use tokio::net::TcpSocket;
 
 const SERVER: &str = "/usr/share/request-tracker5/libexec/rt-server";
 /// Tests that may share a server.
-const SLOTS: usize = 200;
+const SLOTS: usize = 220;
 /// The numbers of the five levels.
 pub(crate) const NUMBERS: [u8; 5] = [100, 75, 50, 25, 0];
 
