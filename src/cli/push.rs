@@ -3,7 +3,7 @@
 
 use anyhow::{Context as _, bail, ensure};
 use casebridge::cases::{ApiError, ApiErrorKind, Check, CheckStatus, worst};
-use casebridge::config::{Config, GooglePush, PushConfig};
+use casebridge::config::{Config, GooglePush, PushConfig, Secret};
 use casebridge::crm::registration::{self, Registration, RegistrationError, WebhookTarget, Webhooks};
 use casebridge::csapi::events;
 
@@ -249,7 +249,7 @@ async fn secret_finding(
         return Ok(lines.join("; "));
     };
     match maker.secret(reference).await {
-        Ok(ours) if ours.reveal() == theirs => Ok(lines.join("; ")),
+        Ok(ours) if ours == Secret::new(theirs.as_str()) => Ok(lines.join("; ")),
         Ok(_) | Err(_) => Err(casebridge::cases::Trouble::failed(
             format!("{}; it signs with another secret than push.company.secret", lines.join("; ")),
             "put the output of `casebridge push secret` where push.company.secret points, and restart the service",
