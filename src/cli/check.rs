@@ -52,7 +52,7 @@ pub(super) async fn run(args: Args, config: Option<&Path>) -> anyhow::Result<u8>
         println!("{}", serde_json::to_string_pretty(&json!({ "status": worst, "checks": checks }))?);
     } else {
         for check in &checks {
-            println!("{:<8}{}: {}", check.status, check.what, check.text());
+            print(check);
         }
         if let Err(errors) = sections.clone().whole() {
             eprintln!("casebridge: {errors}");
@@ -66,6 +66,11 @@ pub(super) async fn run(args: Args, config: Option<&Path>) -> anyhow::Result<u8>
 }
 
 /// Tries everything that is configured.
+/// Prints the line of a check for people.
+pub(super) fn print(check: &Check) {
+    println!("{:<8}{}: {}", check.status, check.what, check.text());
+}
+
 async fn all(sections: &Sections, maker: &Maker) -> Vec<Check> {
     let mut checks = Vec::new();
     if let Some(config) = &sections.store {
@@ -136,9 +141,7 @@ async fn all(sections: &Sections, maker: &Maker) -> Vec<Check> {
                 let tasks = sections.tasks.as_ref().filter(|_| found.len() > 1);
                 checks.extend(found);
                 if let Some(tasks) = tasks {
-                    checks.extend(tasks::check_statuses(system.as_ref(), &tasks.rules.statuses).await);
-                    let escalation = tasks.rules.escalation.as_ref();
-                    checks.extend(tasks::check_escalation(system.as_ref(), escalation).await);
+                    checks.extend(tasks::check_rules(system.as_ref(), &tasks.rules).await);
                     checks.extend(tasks::check_routes(system.as_ref(), &tasks.routes, &tasks.placing).await);
                 }
             }

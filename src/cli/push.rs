@@ -7,8 +7,8 @@ use casebridge::config::{Config, GooglePush, PushConfig, Secret};
 use casebridge::crm::registration::{self, Registration, RegistrationError, WebhookTarget, Webhooks};
 use casebridge::csapi::events;
 
-use super::SideArg;
 use super::parts::Maker;
+use super::{SideArg, check};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -65,7 +65,7 @@ pub(super) async fn run(command: Command, config: &Config) -> anyhow::Result<boo
                 checks.push(company_status(&maker, config).await?);
             }
             for check in &checks {
-                println!("{:<8}{}: {}", check.status, check.what, check.text());
+                check::print(check);
             }
             Ok(worst(&checks) != CheckStatus::Failed)
         }
@@ -176,7 +176,7 @@ async fn enable_google(
     }
     let finding = events::judge(&csapi.event_subscriptions().await?, Some(&topic));
     let check = Check::new("CSAPI: event subscription", finding);
-    println!("{:<8}{}: {}", check.status, check.what, check.text());
+    check::print(&check);
     Ok(check.status != CheckStatus::Failed)
 }
 
@@ -305,7 +305,7 @@ async fn change_company(maker: &Maker, config: &Config, wanted: bool, dry_run: b
         return Ok(true);
     }
     let check = company_status(maker, config).await?;
-    println!("{:<8}{}: {}", check.status, check.what, check.text());
+    check::print(&check);
     Ok(check.status != CheckStatus::Failed)
 }
 

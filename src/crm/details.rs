@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::cases::Trouble;
+use crate::cases::{Details, Trouble, Wanted};
 
 /// Names of the members by which routes know an object: an option, a person, a version, a group.
 const NAMES: [&str; 6] = ["value", "display_value", "name", "displayName", "key", "id"];
@@ -48,6 +48,17 @@ pub(super) fn addresses(value: &Value) -> Vec<String> {
 pub(super) fn words(text: &str) -> Vec<String> {
     let parts = text.split(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | '<' | '>' | '"'));
     parts.filter(|part| part.contains('@')).map(str::to_owned).collect()
+}
+
+/// What to do about a field that a case does not show.
+pub(super) const CORRECT_FIELD: &str = "correct the route's match, or the key of [google] that names it";
+
+/// Lists what a check has looked up: fields, the names that routes match exactly, and sources of addresses.
+pub(super) fn looked_up(wanted: &Wanted, terms: &Details) -> String {
+    let terms = [&terms.project, &terms.issue_type, &terms.component].into_iter().flatten().cloned();
+    let people = wanted.people.iter().filter(|source| source.field().is_none()).map(ToString::to_string);
+    let all = wanted.all_fields().map(str::to_owned).chain(terms).chain(people);
+    all.collect::<Vec<_>>().join(", ")
 }
 
 /// Returns the trouble with names that a system does not have; `None` if it has all. `what` is the kind of thing, and `known` are its

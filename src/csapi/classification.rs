@@ -41,7 +41,7 @@ impl Csapi {
     /// Lists the classifications whose names contain all of these words, compared without case.
     pub async fn classifications(&self, words: &[String]) -> Result<Vec<Classification>, ApiError> {
         let mut found = Vec::new();
-        self.each("/v2/caseClassifications:search", None, "caseClassifications", |value| {
+        self.each("/v2/caseClassifications:search", &[], "caseClassifications", |value| {
             let Some((id, name)) = wire::classification(&value) else { return };
             if has_words(name, words.iter().map(String::as_str)) {
                 found.push(Classification { id: id.to_owned(), display_name: name.to_owned() });
@@ -82,8 +82,8 @@ impl Csapi {
     }
 }
 
-/// Chooses the classification that a text means: by its ID, by its whole name, by the last part of it, or by words of it. The error says what is wrong, and
-/// lists the candidates.
+/// Chooses the classification that a text means: by its ID, by its whole name, by the last part of it, or by words of it. The error says
+/// what is wrong, and lists the candidates.
 fn choose(
     listed: &[Classification],
     refused: &BTreeSet<String>,

@@ -10,14 +10,12 @@ use serde_json::{Value, json};
 
 use super::Csapi;
 use crate::cases::{ApiError, ApiErrorKind, Finding, Trouble, shorten};
-use crate::outbound::{Body, Call, Listing};
+use crate::outbound::{Body, Call};
 
 /// Account that publishes the events.
 const PUBLISHER: &str = "cloud-support-apievents@system.gserviceaccount.com";
 /// Collection in the paths.
 pub(super) const COLLECTION: &str = "supportEventSubscriptions";
-/// Maximum number of pages of the list, more than any real one has.
-const MOST_PAGES: usize = 100;
 
 /// Expectation about the event subscriptions, for the check.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -66,15 +64,6 @@ struct Wire {
     failure_reason: Option<String>,
     #[serde(default)]
     purge_time: Option<DateTime<Utc>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Page {
-    #[serde(default)]
-    support_event_subscriptions: Vec<Wire>,
-    #[serde(default)]
-    next_page_token: String,
 }
 
 impl From<Wire> for EventSubscription {
@@ -126,21 +115,15 @@ impl Csapi {
     /// Lists the organisation's event subscriptions, also the deleted ones.
     pub async fn event_subscriptions(&self) -> Result<Vec<EventSubscription>, ApiError> {
         let path = self.subscriptions_path()?;
-        let (mut found, mut token, mut listing) = (Vec::new(), String::new(), Listing::default());
-        for _ in 0..MOST_PAGES {
-            let mut call = Call::get(&path).query("pageSize", "100").query("showDeleted", "true");
-            if !token.is_empty() {
-                call = call.query("pageToken", token.as_str());
-            }
-            let page: Page = self.upstream.read_page(call, &mut listing).await?;
-            found.extend(page.support_event_subscriptions.into_iter().map(EventSubscription::from));
-            if page.next_page_token.is_empty() || page.next_page_token == token {
-                return Ok(found);
-            }
-            token = page.next_page_token;
-        }
-        let message = format!("more than {MOST_PAGES} pages");
-        Err(self.upstream.error(ApiErrorKind::Unreadable, &format!("GET {path}"), message))
+        let mut found = Vec::new();
+        self.each(&path, &[("showDeleted", "true")], COLLECTION, |value| {
+            found.push(serde_json::from_value::<Wire>(value).map(EventSubscription::from));
+        })
+        .await?;
+        let found: Result<_, _> = found.into_iter().collect();
+        found.map_err(|error| {
+            self.upstream.error(ApiErrorKind::Unreadable, &format!("GET {path}"), error.to_string())
+        })
     }
 
     /// Makes a change. One whose answer was lost is seen by the next [`event_subscriptions`](Self::event_subscriptions).

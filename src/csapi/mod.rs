@@ -163,7 +163,7 @@ impl Csapi {
     async fn each(
         &self,
         path: &str,
-        query: Option<&str>,
+        query: &[(&'static str, &str)],
         key: &str,
         mut take: impl FnMut(Value) + Send,
     ) -> Result<(), ApiError> {
@@ -178,7 +178,7 @@ impl Csapi {
     async fn each_page(
         &self,
         path: &str,
-        query: Option<&str>,
+        query: &[(&'static str, &str)],
         key: &str,
         mut take: impl FnMut(Vec<Value>) -> ControlFlow<()> + Send,
     ) -> Result<ControlFlow<()>, ApiError> {
@@ -191,8 +191,8 @@ impl Csapi {
         for _ in 0..MAX_PAGES {
             let answer: Value = loop {
                 let mut call = Call::get(path).query("pageSize", size.to_string());
-                if let Some(query) = query {
-                    call = call.query("query", query);
+                for (name, value) in query {
+                    call = call.query(name, *value);
                 }
                 if let Some(token) = &token {
                     call = call.query("pageToken", token);
@@ -237,7 +237,7 @@ impl Csapi {
         let mut skipped = Vec::new();
         for parent in parents {
             let path = format!("/v2/{parent}/cases:search");
-            self.each(&path, Some(query), "cases", |value| match wire::case(&value) {
+            self.each(&path, &[("query", query)], "cases", |value| match wire::case(&value) {
                 Ok(case) => keep_newest(&mut cases, Found::of(Side::Google, &case)),
                 Err(odd) => skipped.push(odd.to_string()),
             })
@@ -247,7 +247,8 @@ impl Csapi {
         Ok(Sweep { cases: cases.into_values().collect(), skipped, identified: true })
     }
 
-    /// Searches for a text, in one parent or in all that are polled, and returns the matches, oldest case first. Matches may not contain the exact text, so the caller has to
+    /// Searches for a text, in one parent or in all that are polled, and returns the matches, oldest case first. Matches may not
+    /// contain the exact text, so the caller has to
     /// compare.
     async fn search_text(&self, under: Option<&str>, text: &str) -> Result<Vec<Found>, ApiError> {
         let found = match under {
@@ -300,7 +301,7 @@ impl Csapi {
                 Some(_) | None => ControlFlow::Continue(()),
             }
         };
-        if self.each_page(&path, None, collection, page).await?.is_continue() {
+        if self.each_page(&path, &[], collection, page).await?.is_continue() {
             self.observed.note(&path, &seen, began);
         }
         items.sort_by(|a, b| order(a).cmp(&order(b)));
@@ -321,6 +322,18 @@ impl Csapi {
         since: Option<DateTime<Utc>>,
     ) -> Result<Vec<Comment>, ApiError> {
         self.items(case, "comments", since, wire::comment, |comment| (comment.created_at, &comment.id)).await
+    }
+
+    /// Makes a change of state. After a refusal the case is read: a case that has the state already counts as success.
+    async fn change_state(&self, id: &str, call: Call, has_it: fn(&Case) -> bool) -> Result<(), ApiError> {
+        let Err(error) = self.upstream.write_only(call).await else { return Ok(()) };
+        if error.kind == ApiErrorKind::Refused
+            && let Ok(Some(case)) = self.get(id).await
+            && has_it(&case)
+        {
+            return Ok(());
+        }
+        Err(error)
     }
 
     /// Searches first by the first line of the description, which the connector writes, then by the comment that names the company case
@@ -623,28 +636,14 @@ impl CaseSystem for Csapi {
         let escalation = json!({ "reason": reason.name(), "justification": justification });
         let body = json!({ "escalation": escalation });
         let call = Call::post(format!("/v2/{}:escalate", self.name(id)?), body);
-        let Err(error) = self.upstream.write_only(call).await else { return Ok(()) };
-        if error.kind == ApiErrorKind::Refused
-            && let Ok(Some(case)) = self.get(id).await
-            && case.escalated
-        {
-            return Ok(());
-        }
-        Err(error)
+        self.change_state(id, call, |case| case.escalated).await
     }
 
     /// Closes the case. CSAPI's answer for a case that is closed already is not documented, so after a refusal the case is read: closed
     /// counts as success.
     async fn close(&self, id: &str) -> Result<(), ApiError> {
         let call = Call::post(format!("/v2/{}:close", self.name(id)?), json!({}));
-        let Err(error) = self.upstream.write_only(call).await else { return Ok(()) };
-        if error.kind == ApiErrorKind::Refused
-            && let Ok(Some(case)) = self.get(id).await
-            && case.closed
-        {
-            return Ok(());
-        }
-        Err(error)
+        self.change_state(id, call, |case| case.closed).await
     }
 
     /// Always fails: CSAPI has no such method; `close` is the only change of state (`R19`: status).

@@ -282,12 +282,9 @@ impl Session<'_> {
     /// Posts the notice that the case of `side` is read-only on the other case, once (`R33`: final refusals). If that fails, the next
     /// attempt on the read-only case posts it.
     async fn tell_read_only(&mut self, side: Side, error: &ApiError) -> Result<(), SyncError> {
-        let (on, source) = (side.other(), Source::Notice(Notice::ReadOnly));
+        let on = side.other();
         let is_told = self.mapping.state.read_only[side].as_ref().is_none_or(|read_only| read_only.told);
-        // Without an answer, it may be there already: a sync looks for it first.
-        if is_told
-            || self.mapping.pending.iter().any(|pending| pending.side == on && pending.source == source)
-        {
+        if is_told || self.awaits_notice(on, Notice::ReadOnly) {
             return Ok(());
         }
         let body = texts::read_only(on, &self.name_for_other_side(side), &error.message);
@@ -402,9 +399,7 @@ impl Session<'_> {
                 let id = self.case_id(*side)?;
                 // Saved first, so that the change is known as the connector's own if no answer comes. The value becomes the merge base only
                 // after the side was read with it (R30: merge base), but it counts for the urgency of the case at once.
-                let (now, skew) = (self.deps.clock.now(), self.deps.clocks().skew);
-                self.save(|mapping| {
-                    mapping.begins_to_write(skew);
+                self.write_ahead(|mapping, now| {
                     mapping.priority = Some(*priority);
                     mapping.state.priority_sent_at[*side] = Some(now);
                     mapping.state.told_priority[*side] = Some(*priority);
@@ -491,12 +486,7 @@ impl Session<'_> {
 
     /// Saves the write-ahead record of a status or a text for Google's state (`R13`: unknown write outcome).
     async fn begin_turn(&mut self, action: &Action) -> Result<(), SyncError> {
-        let (now, skew) = (self.deps.clock.now(), self.deps.clocks().skew);
-        self.save(|mapping| {
-            mapping.begins_to_write(skew);
-            action.begins_turn(&mut mapping.state.turn, now);
-        })
-        .await
+        self.write_ahead(|mapping, now| action.begins_turn(&mut mapping.state.turn, now)).await
     }
 
     /// Sets the subscribers of the Google case. Reads them once more before, since CSAPI replaces the whole list: what a person at Google has
@@ -508,10 +498,8 @@ impl Session<'_> {
         let Some(at_google) = system.get(&id).await?.and_then(|case| case.subscribers) else { return Ok(()) };
         let earlier = self.mapping.state.subscribers.clone();
         let SubscriberMerge { set, before, after } = merge_subscribers(&earlier, wanted, &at_google);
-        let (now, skew) = (self.deps.clock.now(), self.deps.clocks().skew);
         if let Some(set) = set {
-            self.save(|mapping| {
-                mapping.begins_to_write(skew);
+            self.write_ahead(|mapping, now| {
                 mapping.state.subscribers.clone_from(&before);
                 mapping.state.subscribers_sent_at = Some(now);
             })
@@ -533,12 +521,7 @@ impl Session<'_> {
     /// window is over (`R13`: unknown write outcome). Google's support calls people for an escalation.
     async fn escalate(&mut self, reason: EscalationReason, justification: &str) -> Result<(), SyncError> {
         let id = self.case_id(Side::Google)?;
-        let (now, skew) = (self.deps.clock.now(), self.deps.clocks().skew);
-        self.save(|mapping| {
-            mapping.begins_to_write(skew);
-            mapping.state.escalation.sent_at = Some(now);
-        })
-        .await?;
+        self.write_ahead(|mapping, now| mapping.state.escalation.sent_at = Some(now)).await?;
         let outcome = self.deps.systems[Side::Google].escalate(&id, reason, justification).await;
         let mut memory = self.mapping.state.escalation.clone();
         match &outcome {
@@ -560,9 +543,7 @@ impl Session<'_> {
             case.company_id = self.mapping.case_id(Side::Company),
             "Google refuses to escalate the case, which is told: {error}"
         );
-        let source = Source::Notice(Notice::NotEscalated);
-        let is_notice = |pending: &Pending| pending.side == Side::Company && pending.source == source;
-        if self.mapping.pending.iter().any(is_notice) {
+        if self.awaits_notice(Side::Company, Notice::NotEscalated) {
             // It would be taken for the notice about this refusal.
             return Ok(Verdict::Again);
         }

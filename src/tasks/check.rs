@@ -10,7 +10,7 @@ use crate::cases::{
 use crate::entities::{GoogleState, Side};
 use crate::queue::TaskQueue;
 use crate::store::Store;
-use crate::sync::{Destination, EscalationRule, Placing, RouteTable, StatusRule, StatusTable};
+use crate::sync::{Destination, EscalationRule, Placing, RouteTable, Rules, StatusRule, StatusTable};
 
 /// Largest difference between two clocks that is no trouble (`R36`: clock skew).
 const MAX_SKEW: Duration = Duration::seconds(60);
@@ -26,9 +26,14 @@ pub async fn check(deps: &Deps) -> Vec<Check> {
         checks.extend(check_system(system, deps.settings.rules.needs(side), deps.clock.now()).await);
         checks.extend(check_routes(system, &deps.settings.routes, &deps.settings.placing).await);
     }
-    let company = deps.systems[Side::Company].as_ref();
-    checks.extend(check_statuses(company, &deps.settings.rules.statuses).await);
-    checks.extend(check_escalation(company, deps.settings.rules.escalation.as_ref()).await);
+    checks.extend(check_rules(deps.systems[Side::Company].as_ref(), &deps.settings.rules).await);
+    checks
+}
+
+/// Looks up in the CRM what the rules name there.
+pub async fn check_rules(company: &dyn CaseSystem, rules: &Rules) -> Vec<Check> {
+    let mut checks = check_statuses(company, &rules.statuses).await;
+    checks.extend(check_escalation(company, rules.escalation.as_ref()).await);
     checks
 }
 

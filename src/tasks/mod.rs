@@ -50,8 +50,8 @@ use crate::telemetry::Metrics;
 
 pub use crate::queue::{SyncCompanyCase, SyncGoogleCase, TaskKind};
 pub use check::{
-    check, check_escalation, check_queues, check_routes, check_statuses, check_store, check_system,
-    system_name,
+    check, check_escalation, check_queues, check_routes, check_rules, check_statuses, check_store,
+    check_system, system_name,
 };
 pub use lookup::{LookupError, find_pairs, find_stored};
 pub use operate::{OperateError, Verb, operate};

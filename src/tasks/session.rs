@@ -11,7 +11,7 @@ use super::{Deps, LONGEST_FILE};
 use crate::cases::markers::CompanyCase;
 use crate::cases::{ApiError, Case, bounded};
 use crate::entities::{
-    CaseMapping, Dirty, Entry, Escalation, KnownCase, Lease, Pending, Side, Sides, Source, Turn,
+    CaseMapping, Dirty, Entry, Escalation, KnownCase, Lease, Notice, Pending, Side, Sides, Source, Turn,
 };
 use crate::progress;
 use crate::store::{StoreError, modify};
@@ -382,17 +382,34 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Saves the write-ahead record of a write (`R13`: unknown write outcome).
-    pub(super) async fn begin(&mut self, pending: Pending) -> Result<(), SyncError> {
-        let skew = self.deps.clocks().skew;
+    /// Saves a write-ahead record, which `record` makes of the current time (`R13`: unknown write outcome).
+    pub(super) async fn write_ahead(
+        &mut self,
+        mut record: impl FnMut(&mut CaseMapping, DateTime<Utc>) + Send,
+    ) -> Result<(), SyncError> {
+        let (now, skew) = (self.deps.clock.now(), self.deps.clocks().skew);
         self.save(|mapping| {
             mapping.begins_to_write(skew);
+            record(mapping, now);
+        })
+        .await
+    }
+
+    /// Saves the write-ahead record of a comment or a file.
+    pub(super) async fn begin(&mut self, pending: Pending) -> Result<(), SyncError> {
+        self.write_ahead(|mapping, _| {
             mapping
                 .pending
                 .retain(|earlier| earlier.side != pending.side || earlier.source != pending.source);
             mapping.pending.push(pending.clone());
         })
         .await
+    }
+
+    /// Returns true if a notice on that side was written without an answer, and may be there already: a sync looks for it.
+    pub(super) fn awaits_notice(&self, side: Side, notice: Notice) -> bool {
+        let source = Source::Notice(notice);
+        self.mapping.pending.iter().any(|pending| pending.side == side && pending.source == source)
     }
 
     /// Notes the outcome of a write. The write stays pending only if it failed and may have happened.

@@ -603,17 +603,13 @@ async fn read_case(
     let (deps, mapping) = (session.deps, &session.mapping);
     let system = &deps.systems[side];
     if !needs_lists(mapping) {
-        return match system.get(id).await? {
-            Some(case) => Ok(Some((with_details(deps, side, case).await?, None))),
-            None => Ok(None),
-        };
+        let Some(case) = system.get(id).await? else { return Ok(None) };
+        return Ok(Some((with_details(deps, side, case).await?, None)));
     }
     let horizon =
         if mapping.relinking { None } else { horizons(mapping, deps.settings.windows, deps.clocks())[side] };
-    match system.get_whole(id, horizon).await? {
-        Some((case, content)) => Ok(Some((with_details(deps, side, case).await?, Some((horizon, content))))),
-        None => Ok(None),
-    }
+    let Some((case, content)) = system.get_whole(id, horizon).await? else { return Ok(None) };
+    Ok(Some((with_details(deps, side, case).await?, Some((horizon, content)))))
 }
 
 /// Carries the source's changes to the other side, and records the progress. Queues a sync of the other side if that has changes too.

@@ -25,27 +25,38 @@ macro_rules! tests_of {
     )*};
 }
 
+/// Scenarios for each mode of the database.
+macro_rules! in_every_mode {
+    ($kind:expr) => {
+        tests_of! {
+            $kind;
+            travel::a_flagged_company_case_is_created_at_google_with_the_documented_texts_and_an_unflagged_one_is_not
+            travel::comments_travel_both_ways_in_order_and_none_comes_back
+            travel::attachments_travel_both_ways_byte_for_byte
+            travel::a_changed_priority_follows_and_of_two_the_more_urgent_wins
+            travel::a_case_closed_at_google_is_closed_in_the_crm_and_a_reopened_one_is_reopened
+            travel::many_syncs_of_one_case_at_the_same_moment_double_nothing
+            creation::a_creation_whose_answer_was_lost_leaves_one_counterpart_on_either_side
+            creation::both_polls_meeting_a_half_linked_pair_make_one_mapping_and_no_second_counterpart
+            creation::two_instances_on_one_database_double_nothing
+            content::a_comment_or_a_file_whose_answer_was_lost_arrives_once
+            leaving::cleanup_takes_a_mapping_thirty_days_after_its_case_was_resolved_and_no_sooner
+            leaving::after_cleanup_an_update_of_the_old_case_doubles_nothing
+            outages::each_of_the_four_comments_is_tried_on_its_own
+        }
+    };
+}
+
 mod firestore {
     use crate::emulator::Kind;
+
+    in_every_mode!(Kind::FirestoreNative);
 
     tests_of! {
         Kind::FirestoreNative;
         travel::a_google_case_is_created_in_the_crm_with_the_documented_fields_and_texts
-        travel::a_flagged_company_case_is_created_at_google_with_the_documented_texts_and_an_unflagged_one_is_not
-        travel::comments_travel_both_ways_in_order_and_none_comes_back
-        travel::attachments_travel_both_ways_byte_for_byte
-        travel::a_changed_priority_follows_and_of_two_the_more_urgent_wins
-        travel::a_case_closed_at_google_is_closed_in_the_crm_and_a_reopened_one_is_reopened
-        travel::many_syncs_of_one_case_at_the_same_moment_double_nothing
-        creation::a_creation_whose_answer_was_lost_leaves_one_counterpart_on_either_side
-        creation::both_polls_meeting_a_half_linked_pair_make_one_mapping_and_no_second_counterpart
-        creation::two_instances_on_one_database_double_nothing
-        content::a_comment_or_a_file_whose_answer_was_lost_arrives_once
         content::more_comments_than_a_task_has_time_for_arrive_without_a_failure
         leaving::a_counterpart_that_was_deleted_ends_the_pair_with_one_comment
-        leaving::cleanup_takes_a_mapping_thirty_days_after_its_case_was_resolved_and_no_sooner
-        leaving::after_cleanup_an_update_of_the_old_case_doubles_nothing
-        outages::each_of_the_four_comments_is_tried_on_its_own
         outages::an_outage_comment_whose_answer_was_lost_stands_once_and_is_never_carried
         outages::an_idle_pair_is_written_to_by_nobody_and_yet_counts_as_synced
         silence::a_pair_that_is_found_again_lowers_no_priority_and_closes_nothing
@@ -60,22 +71,7 @@ mod firestore {
 mod datastore_mode {
     use crate::emulator::Kind;
 
-    tests_of! {
-        Kind::FirestoreDatastoreMode;
-        travel::a_flagged_company_case_is_created_at_google_with_the_documented_texts_and_an_unflagged_one_is_not
-        travel::comments_travel_both_ways_in_order_and_none_comes_back
-        travel::attachments_travel_both_ways_byte_for_byte
-        travel::a_changed_priority_follows_and_of_two_the_more_urgent_wins
-        travel::a_case_closed_at_google_is_closed_in_the_crm_and_a_reopened_one_is_reopened
-        travel::many_syncs_of_one_case_at_the_same_moment_double_nothing
-        creation::a_creation_whose_answer_was_lost_leaves_one_counterpart_on_either_side
-        creation::both_polls_meeting_a_half_linked_pair_make_one_mapping_and_no_second_counterpart
-        creation::two_instances_on_one_database_double_nothing
-        content::a_comment_or_a_file_whose_answer_was_lost_arrives_once
-        leaving::cleanup_takes_a_mapping_thirty_days_after_its_case_was_resolved_and_no_sooner
-        leaving::after_cleanup_an_update_of_the_old_case_doubles_nothing
-        outages::each_of_the_four_comments_is_tried_on_its_own
-    }
+    in_every_mode!(Kind::FirestoreDatastoreMode);
 }
 
 /// The sandbox Jira, with a database of that kind and App Engine's queue beside it.

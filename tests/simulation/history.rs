@@ -111,7 +111,7 @@ pub(crate) struct Setting {
     pub(crate) give_up_after: i64,
 }
 
-/// What a push message is about.
+/// Subject of a push message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum About {
     Case(usize),

@@ -459,7 +459,7 @@ impl World {
         }
     }
 
-    /// What a push message of that side says, with what is counted; the outer `None` if there is nothing to tell of, or nothing that the
+    /// Returns the content of a push message of that side, with the name that it is counted by; the outer `None` if there is nothing to tell of, or nothing that the
     /// checks could judge ([`World::is_widowed`]).
     #[expect(clippy::option_option, reason = "no message, or one that names nothing")]
     pub(crate) fn hint(&self, side: Side, about: About) -> (&'static str, Option<Option<Hint>>) {

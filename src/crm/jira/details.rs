@@ -6,7 +6,7 @@ use super::client::Client;
 use super::discovery::Fields;
 use super::wire::{self, Named};
 use crate::cases::{ApiError, ApiErrorKind, Details, Finding, PeopleSource, Trouble, Wanted};
-use crate::crm::details::{addresses, texts, unknown};
+use crate::crm::details::{CORRECT_FIELD, addresses, looked_up, texts, unknown};
 
 /// Reads the details of an issue: one call, and one more for the watchers.
 ///
@@ -16,9 +16,7 @@ pub(super) async fn read(client: &Client, id: &str, wanted: &Wanted) -> Result<D
     let fields = client.fields().await?;
     let named = |name: &str| {
         fields.named(name).ok_or_else(|| {
-            let message = format!(
-                "Jira has no field {name:?}, or shows it to others only: correct the route's match, or the key of [google] that names it"
-            );
+            let message = format!("Jira has no field {name:?}, or shows it to others only: {CORRECT_FIELD}");
             client.error(ApiErrorKind::Refused, "GET /rest/api/2/field", message)
         })
     };
@@ -124,11 +122,8 @@ pub(super) async fn check(client: &Client, wanted: &Wanted, terms: &Details) -> 
             return Err(trouble);
         }
     }
-    let looked_up =
-        [&terms.project, &terms.issue_type, &terms.component].into_iter().flatten().map(String::as_str);
-    let people = wanted.people.iter().filter(|source| source.field().is_none()).map(ToString::to_string);
-    let all: Vec<String> = names.into_iter().chain(looked_up).map(str::to_owned).chain(people).collect();
-    Ok(if all.is_empty() { "labels are free".to_owned() } else { all.join(", ") })
+    let all = looked_up(wanted, terms);
+    Ok(if all.is_empty() { "labels are free".to_owned() } else { all })
 }
 
 /// Number of projects whose components a check reads.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::client::{self, Client};
 use super::wire;
 use crate::cases::{ApiError, ApiErrorKind, Details, Finding, PeopleSource, Trouble, Wanted};
-use crate::crm::details::{unknown, words};
+use crate::crm::details::{CORRECT_FIELD, looked_up, unknown, words};
 
 /// Reads the details of a ticket. People are users, by name: for those whose name is no address, one more call each.
 ///
@@ -17,8 +17,7 @@ pub(super) async fn read(client: &Client, id: &str, wanted: &Wanted) -> Result<D
         let values = wire::custom_field(&ticket, name);
         values.ok_or_else(|| {
             let message = format!(
-                "the ticket's queue has no custom field {name}, or the connector's user may not see it: correct the route's match, or the \
-                 key of [google] that names it"
+                "the ticket's queue has no custom field {name}, or the connector's user may not see it: {CORRECT_FIELD}"
             );
             client.error(ApiErrorKind::Refused, &format!("GET ticket {id}"), message)
         })
@@ -88,9 +87,7 @@ pub(super) async fn check(client: &Client, wanted: &Wanted, terms: &Details) -> 
             return Err(trouble);
         }
     }
-    let people = wanted.people.iter().filter(|source| source.field().is_none()).map(ToString::to_string);
-    let fields = wanted.all_fields().map(str::to_owned);
-    Ok(fields.chain(terms.project.iter().cloned()).chain(people).collect::<Vec<_>>().join(", "))
+    Ok(looked_up(wanted, terms))
 }
 
 #[cfg(test)]

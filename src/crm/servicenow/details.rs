@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::client::Client;
 use super::wire::is_sys_id;
 use crate::cases::{ApiError, ApiErrorKind, Details, Finding, PeopleSource, Trouble, Wanted};
-use crate::crm::details::{texts, unknown, words};
+use crate::crm::details::{CORRECT_FIELD, looked_up, texts, unknown, words};
 
 /// Columns of the person who reported a record, the best first: of an incident, of a customer service case, of any task ("Incident fields",
 /// "Case form", "Task table", product documentation).
@@ -34,8 +34,7 @@ pub(super) async fn read(client: &Client, id: &str, wanted: &Wanted) -> Result<D
     // ServiceNow leaves columns out that a table does not have.
     if let Some(absent) = wanted.all_fields().find(|column| record.get(*column).is_none()) {
         let message = format!(
-            "the record has no column {absent}, or the connector's user may not read it: correct the route's match, or the key of [google] \
-             that names it"
+            "the record has no column {absent}, or the connector's user may not read it: {CORRECT_FIELD}"
         );
         return Err(client.error(ApiErrorKind::Refused, &format!("GET {}", client.path(id)?), message));
     }
@@ -69,28 +68,21 @@ pub(super) async fn read(client: &Client, id: &str, wanted: &Wanted) -> Result<D
 
 /// Looks up the columns, and the groups that routes match exactly.
 pub(super) async fn check(client: &Client, wanted: &Wanted, terms: &Details) -> Finding {
-    let names: Vec<&str> = wanted.all_fields().collect();
-    let mut columns = names.clone();
+    let mut columns: Vec<&str> = wanted.all_fields().collect();
     columns.extend((!terms.issue_type.is_empty()).then_some("category"));
     columns.extend((!terms.component.is_empty()).then_some("assignment_group"));
     if wanted.has(&PeopleSource::Watchers) {
         columns.push(WATCHERS);
     }
     let failed = |error: ApiError| Trouble::from(&error);
-    let all = || {
-        let looked_up = [&terms.project, &terms.issue_type, &terms.component].into_iter().flatten().cloned();
-        let people = wanted.people.iter().filter(|source| source.field().is_none()).map(ToString::to_string);
-        names
-            .iter()
-            .map(|name| (*name).to_owned())
-            .chain(looked_up)
-            .chain(people)
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
     if !columns.is_empty() {
         match client.absent_columns(&columns).await.map_err(failed)? {
-            None => return Ok(format!("{}: not looked up, since there is no record to look at", all())),
+            None => {
+                return Ok(format!(
+                    "{}: not looked up, since there is no record to look at",
+                    looked_up(wanted, terms)
+                ));
+            }
             Some(absent) if !absent.is_empty() => {
                 let labels = client.labels().await.unwrap_or_default();
                 let known: Vec<Vec<String>> =
@@ -108,5 +100,5 @@ pub(super) async fn check(client: &Client, wanted: &Wanted, terms: &Details) -> 
     {
         return Err(trouble);
     }
-    Ok(all())
+    Ok(looked_up(wanted, terms))
 }

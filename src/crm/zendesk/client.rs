@@ -277,9 +277,17 @@ impl Client {
     }
 
     pub(super) async fn all_fields(&self) -> Result<Vec<Field>, ApiError> {
+        self.all("ticket_fields").await
+    }
+
+    /// Reads a whole list, and leaves out what cannot be read. `list` is the API's word for it, such as `webhooks`.
+    pub(super) async fn all<T: serde::de::DeserializeOwned + Send>(
+        &self,
+        list: &str,
+    ) -> Result<Vec<T>, ApiError> {
         let query = [("page[size]", SEARCH_PAGE)];
         let read = |value| serde_json::from_value(value).ok();
-        let found = self.listing("/api/v2/ticket_fields", &query, read, |_| false).await?;
+        let found = self.listing(&format!("/api/v2/{list}"), &query, read, |_| false).await?;
         Ok(found.0.into_iter().flatten().collect())
     }
 
@@ -287,11 +295,8 @@ impl Client {
     ///
     /// Sources: "List groups", "List brands", "List ticket forms", developer.zendesk.com.
     pub(super) async fn usable(&self, list: &str) -> Result<Vec<Named>, ApiError> {
-        let read = |value: Value| serde_json::from_value::<Named>(value).ok();
-        let query = [("page[size]", SEARCH_PAGE)];
-        let found = self.listing(&format!("/api/v2/{list}"), &query, read, |_| false).await?;
-        let is_usable = |named: &Named| !named.is_deleted() && !named.is_inactive();
-        Ok(found.0.into_iter().flatten().filter(is_usable).collect())
+        let found: Vec<Named> = self.all(list).await?;
+        Ok(found.into_iter().filter(|named| !named.is_deleted() && !named.is_inactive()).collect())
     }
 
     /// Reads a group, brand, ticket form or user by ID. `None` if there is none. `list` and `one` are the API's words, such as `groups` and

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::client::Client;
 use super::wire::{Field, Named};
 use crate::cases::{ApiError, ApiErrorKind, Details, Finding, PeopleSource, Trouble, Wanted};
-use crate::crm::details::{addresses, texts, unknown};
+use crate::crm::details::{CORRECT_FIELD, addresses, looked_up, texts, unknown};
 
 /// Types that a ticket may have ("Tickets", *JSON format*, `type`, developer.zendesk.com).
 const TYPES: [&str; 4] = ["problem", "incident", "question", "task"];
@@ -30,9 +30,7 @@ pub(super) async fn read(client: &Client, id: &str, wanted: &Wanted) -> Result<D
         let is_it = |field: &&Value| field.get("id").map(Value::to_string).as_deref() == Some(name);
         let field = custom.into_iter().flatten().find(is_it);
         field.map(|field| field.get("value").cloned().unwrap_or_default()).ok_or_else(|| {
-            let message = format!(
-                "the ticket has no field {name}: correct the route's match, or the key of [google] that names it"
-            );
+            let message = format!("the ticket has no field {name}: {CORRECT_FIELD}");
             client.error(ApiErrorKind::Refused, &format!("GET /api/v2/tickets/{id}"), message)
         })
     };
@@ -95,9 +93,6 @@ pub(super) async fn check(client: &Client, wanted: &Wanted, terms: &Details) -> 
     if let Some(trouble) = unknown("type", terms.issue_type.iter().map(String::as_str), &types) {
         return Err(trouble);
     }
-    let looked_up =
-        [&terms.project, &terms.issue_type, &terms.component].into_iter().flatten().map(String::as_str);
-    let people = wanted.people.iter().filter(|source| source.field().is_none()).map(ToString::to_string);
-    let all: Vec<String> = names.into_iter().chain(looked_up).map(str::to_owned).chain(people).collect();
-    Ok(if all.is_empty() { "tags are free".to_owned() } else { all.join(", ") })
+    let all = looked_up(wanted, terms);
+    Ok(if all.is_empty() { "tags are free".to_owned() } else { all })
 }

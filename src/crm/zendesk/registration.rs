@@ -11,14 +11,12 @@ use serde_json::{Value, json};
 use super::client::Client;
 use crate::cases::{ApiError, ApiErrorKind};
 use crate::crm::registration::{Step, WebhookTarget, Webhooks};
-use crate::outbound::{Call, Listing, Upstream};
+use crate::outbound::{Call, Upstream};
 
 /// Name of the webhook, and title of the trigger.
 const NAME: &str = "casebridge";
 /// Body of the trigger's messages, which `push.rs` reads.
 const MESSAGE: &str = r#"{"case_id": "{{ticket.id}}", "user": "{{current_user.id}}"}"#;
-/// Maximum number of pages of a list.
-const MOST_PAGES: usize = 100;
 
 pub(super) struct Registrar {
     client: Client,
@@ -62,30 +60,9 @@ impl Registrar {
         Self { client, target }
     }
 
-    async fn list<T: serde::de::DeserializeOwned>(&self, what: &str) -> Result<Vec<T>, ApiError> {
-        let path = format!("/api/v2/{what}");
-        let (mut found, mut after, mut listing) = (Vec::new(), None::<String>, Listing::default());
-        for _ in 0..MOST_PAGES {
-            let mut call = Call::get(&path).query("page[size]", "100");
-            if let Some(after) = &after {
-                call = call.query("page[after]", after.as_str());
-            }
-            let page: Value = self.upstream().read_page(call, &mut listing).await?;
-            let items = page[what].as_array().cloned().unwrap_or_default();
-            found.extend(items.into_iter().filter_map(|item| serde_json::from_value(item).ok()));
-            let next = page.pointer("/meta/after_cursor").and_then(Value::as_str).map(str::to_owned);
-            if page.pointer("/meta/has_more") != Some(&Value::Bool(true)) || next.is_none() || next == after {
-                return Ok(found);
-            }
-            after = next;
-        }
-        let message = format!("more than {MOST_PAGES} pages");
-        Err(self.upstream().error(ApiErrorKind::Unreadable, &format!("GET {path}"), message))
-    }
-
     /// Webhooks with the address.
     async fn webhooks(&self) -> Result<Vec<Webhook>, ApiError> {
-        let all: Vec<Webhook> = self.list("webhooks").await?;
+        let all: Vec<Webhook> = self.client.all("webhooks").await?;
         let address = self.target.address.as_str();
         let is_plain = |id: &str| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
         Ok(all.into_iter().filter(|webhook| webhook.endpoint == address && is_plain(&webhook.id)).collect())
@@ -95,7 +72,7 @@ impl Registrar {
         if webhooks.is_empty() {
             return Ok(Vec::new());
         }
-        let all: Vec<Trigger> = self.list("triggers").await?;
+        let all: Vec<Trigger> = self.client.all("triggers").await?;
         Ok(all
             .into_iter()
             .filter(|trigger| webhooks.iter().any(|webhook| trigger.calls(&webhook.id)))

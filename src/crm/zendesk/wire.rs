@@ -273,7 +273,9 @@ pub(super) struct Page {
         alias = "custom_statuses",
         alias = "groups",
         alias = "brands",
-        alias = "ticket_forms"
+        alias = "ticket_forms",
+        alias = "webhooks",
+        alias = "triggers"
     )]
     pub(super) items: Vec<Value>,
     #[serde(default, deserialize_with = "or_default")]

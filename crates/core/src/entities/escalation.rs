@@ -91,8 +91,12 @@ impl Escalation {
     /// Returns true if a request, its outcome, or a notice is outstanding.
     #[must_use]
     pub const fn is_outstanding(&self) -> bool {
-        let is_to_be_sent = self.raised && !self.settled && self.problem.is_none();
-        self.sent_at.is_some() || is_to_be_sent || (self.problem.is_some() && !self.told)
+        self.sent_at.is_some() || self.is_to_be_sent() || (self.problem.is_some() && !self.told)
+    }
+
+    /// True if nothing is known that keeps the request from being sent.
+    const fn is_to_be_sent(&self) -> bool {
+        self.raised && !self.settled && self.problem.is_none()
     }
 
     /// Records that nothing more is to be done for this raise: Google has escalated the case, or has refused to.
@@ -112,11 +116,10 @@ impl Escalation {
     /// Returns the memory for a configuration that escalates nothing any more: nothing is outstanding.
     #[must_use]
     pub fn switched_off(&self) -> Self {
-        let is_to_be_sent = self.raised && !self.settled && self.problem.is_none();
         Self {
             sent_at: None,
             told: self.problem.is_some(),
-            raised: self.raised && !is_to_be_sent,
+            raised: self.raised && !self.is_to_be_sent(),
             ..self.clone()
         }
     }

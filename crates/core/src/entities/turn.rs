@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum GoogleState {
-    /// Nobody at Google's support has looked at the case.
+    /// Opened, and not looked at by Google's support yet.
     New,
     /// Google's support works on the case.
     InProgressGoogleSupport,

@@ -415,7 +415,12 @@ impl<'a> Planner<'a> {
             Source::Description { .. }
             | Source::Notice(Notice::NowSyncing | Notice::Outage | Notice::Resumed) => true,
         };
-        !exists && self.pair.clocks.now >= pending.attempted_at + self.facts[pending.side].in_flight_window
+        !exists && !self.is_in_flight(pending)
+    }
+
+    /// Returns true if a pending write may still take effect.
+    fn is_in_flight(&self, pending: &Pending) -> bool {
+        self.pair.clocks.now < pending.attempted_at + self.facts[pending.side].in_flight_window
     }
 
     /// Recognises copies and notices on `side` by their text, since the pair existed before this mapping (relinking).
@@ -739,11 +744,8 @@ impl<'a> Planner<'a> {
         let is_found = self.just_adopted(Side::Company, Notice::NotEscalated);
         memory.told |= is_found && memory.problem.is_some();
         let source = Source::Notice(Notice::NotEscalated);
-        let window = self.facts.company.in_flight_window;
         let is_under_way = |pending: &Pending| {
-            pending.side == Side::Company
-                && pending.source == source
-                && self.pair.clocks.now < pending.attempted_at + window
+            pending.side == Side::Company && pending.source == source && self.is_in_flight(pending)
         };
         let notice = match is_found {
             true => Told::Found,
