@@ -9,7 +9,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 binary=$(realpath "${1:-target/release/casebridge}")
-port=${CASEBRIDGE_DOCKER_PORT:-18090}
+port=${CASEBRIDGE_DOCKER_PORT:-11090}
 # What App Engine gives between SIGTERM and SIGKILL.
 grace=30
 
@@ -65,10 +65,10 @@ env -i PORT="$port" RUST_LOG=info \
   "$(command -v chroot)" --userspec="$user" "$root" $command >"$log" 2>&1 &
 process=$!
 
-for second in $(seq 20); do
+for second in $(seq 300); do
   if curl -sf "http://127.0.0.1:$port/healthz" >/dev/null; then break; fi
   kill -0 "$process" 2>/dev/null || fail 'the service ended'
-  [ "$second" -lt 20 ] || fail 'no answer from /healthz within 20 s'
+  [ "$second" -lt 300 ] || fail 'no answer from /healthz within five minutes'
   sleep 1
 done
 curl -sf "http://127.0.0.1:$port/readyz" >/dev/null || fail '/readyz does not answer 200'

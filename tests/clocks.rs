@@ -57,7 +57,7 @@ fn serve_at(config: &Path, time: &str) -> (Process, Arc<Mutex<String>>) {
             log.push('\n');
         }
     });
-    let started = listening.recv_timeout(std::time::Duration::from_mins(1));
+    let started = listening.recv_timeout(std::time::Duration::from_mins(8));
     assert!(started.is_ok(), "the service did not start: {}", log.lock().unwrap());
     (process, log)
 }

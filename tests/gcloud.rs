@@ -37,6 +37,15 @@ mod task_queue;
 #[path = "gcloud/watching.rs"]
 mod watching;
 
+/// Waits until a store whose database was started again answers.
+async fn answers_again(store: &dyn casebridge::store::Store) {
+    let begun = tokio::time::Instant::now();
+    while let Err(error) = store.check().await {
+        assert!(begun.elapsed() < std::time::Duration::from_mins(5), "{error}");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
 /// A plain client, to look at what is stored without our stores.
 fn http() -> reqwest::Client {
     casebridge::outbound::install_tls();

@@ -201,9 +201,10 @@ async fn short_of_file_handles_it_says_so_and_goes_on() {
     }
     until("it says that it is short of file handles", || told() > 0).await;
     let healthz = client().get(format!("http://127.0.0.1:{port}/healthz")).send();
-    let answer = tokio::time::timeout(Duration::from_secs(30), healthz).await.expect("it answers").unwrap();
+    let answer = tokio::time::timeout(Duration::from_mins(5), healthz).await.expect("it answers").unwrap();
     assert_eq!(answer.status(), 200);
-    assert_eq!(told(), 1, "{:#?}", log.lock().unwrap());
+    // Once a minute, for as long as it lasts.
+    assert!((1..=5).contains(&told()), "{:#?}", log.lock().unwrap());
     drop(silent);
     let case = systems.google_case();
     post(&client(), port, "poll-google").await.unwrap();
@@ -357,7 +358,7 @@ async fn the_sandbox_shows_cases_travelling(kind: &str, name: &str, options: &[&
     let configuration = named.expect("it says where its configuration is");
     // It goes on printing, and must not find the pipe closed.
     std::thread::spawn(move || printed.for_each(drop));
-    let limit = Instant::now() + Duration::from_mins(2);
+    let limit = Instant::now() + Duration::from_mins(8);
     let is_linked = |mapping: &Value| {
         let waits = |side: &str| !mapping[side]["waiting_since"].is_null();
         mapping["googleCaseName"].is_string()

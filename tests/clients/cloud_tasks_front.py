@@ -100,7 +100,7 @@ class Dispatcher(request_info._LocalFakeDispatcher):
     def add_request(self, method, relative_url, headers, body, source_ip, **_):
         target = self.begin()
         succeeded = False
-        connection = http.client.HTTPConnection(target.hostname, target.port, timeout=60)
+        connection = http.client.HTTPConnection(target.hostname, target.port, timeout=900)
         # The service's own address takes the place of the stub's invented one.
         headers = [(name, value) for name, value in headers if name.lower() != "host"]
         try:

@@ -123,7 +123,7 @@ impl Emulator {
             .unwrap();
         let begun = Instant::now();
         while !answers(port) {
-            if begun.elapsed() > Duration::from_mins(1) {
+            if begun.elapsed() > Duration::from_mins(10) {
                 drop(process.stdin.take());
                 panic!("{kind:?} did not start on port {port}:\n{}", read(&mut log));
             }

@@ -117,6 +117,11 @@ async fn the_pubsub_emulator_delivers_by_push_and_by_pull_to_the_real_binary() {
             assert!(status.status.success() && told.contains("cannot be looked up here"), "{told}");
         }
         let mut running = command(&["serve"]).spawn().unwrap();
+        let health = format!("http://127.0.0.1:{port}/healthz");
+        while http().get(&health).send().await.is_err() {
+            assert!(running.try_wait().unwrap().is_none(), "the service ended");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         let case = csapi
             .create_case(NewCase {
                 parent: "organizations/123".to_owned(),
@@ -139,7 +144,7 @@ async fn the_pubsub_emulator_delivers_by_push_and_by_pull_to_the_real_binary() {
 }
 
 async fn until(what: &str, holds: impl Fn() -> bool) {
-    let limit = tokio::time::Instant::now() + Duration::from_mins(2);
+    let limit = tokio::time::Instant::now() + Duration::from_mins(12);
     while !holds() {
         assert!(tokio::time::Instant::now() < limit, "{what}");
         tokio::time::sleep(Duration::from_millis(20)).await;

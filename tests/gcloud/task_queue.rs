@@ -115,7 +115,7 @@ impl TaskQueueFront {
             name: NAME,
             base_url: self.url.clone(),
             requests_per_minute: NonZeroU32::new(60_000).unwrap(),
-            timeout: Duration::from_secs(10),
+            timeout: Duration::from_mins(2),
             retry: RetryPolicy {
                 attempts: 4,
                 first_pause: Duration::from_millis(5),

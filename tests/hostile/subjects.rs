@@ -35,7 +35,7 @@ pub(crate) const GOOGLE_CASE: &str = "organizations/123/cases/77";
 /// How long one call to a system may take; a client's call may be several.
 const TIMEOUT: StdDuration = StdDuration::from_secs(2);
 /// How long anything may take that a client is asked for.
-const LONGEST: StdDuration = StdDuration::from_secs(30);
+const LONGEST: StdDuration = StdDuration::from_mins(5);
 /// How much of a download is read.
 const ENOUGH: usize = 4 * 1024 * 1024;
 
@@ -78,7 +78,7 @@ pub(crate) fn clock() -> SharedClock {
 /// The same client in front of another address, which passes on what it does not answer itself.
 pub(crate) fn over(subject: Subject, kind: Kind, url: &reqwest::Url) -> Subject {
     let none = Arc::new(NoCredentials) as Arc<dyn Credentials>;
-    let upstream = upstream(kind, url, Vec::new(), &none, &subject.clock);
+    let upstream = upstream(kind, url, Vec::new(), &none, &subject.clock, LONGEST);
     let system = client(kind, upstream, &subject.clock);
     Subject { system, ..subject }
 }
@@ -139,7 +139,7 @@ pub(crate) async fn open_with(kind: Kind, clock: SharedClock, credentials: Arc<d
         None => Vec::new(),
     };
     let (server, spoiler) = spoil::serve(router).await;
-    let upstream = upstream(kind, &server.url, hosts, &credentials, &clock);
+    let upstream = upstream(kind, &server.url, hosts, &credentials, &clock, TIMEOUT);
     Subject { system: client(kind, upstream, &clock), spoiler, server, case, clock }
 }
 
@@ -212,6 +212,7 @@ fn upstream(
     download_hosts: Vec<String>,
     credentials: &Arc<dyn Credentials>,
     clock: &SharedClock,
+    timeout: StdDuration,
 ) -> Upstream {
     let name = match kind {
         Kind::Csapi => "CSAPI",
@@ -224,7 +225,7 @@ fn upstream(
         name,
         base_url: url.clone(),
         requests_per_minute: NonZeroU32::new(1_000_000).unwrap(),
-        timeout: TIMEOUT,
+        timeout,
         retry: RetryPolicy {
             attempts: 2,
             first_pause: StdDuration::from_millis(1),

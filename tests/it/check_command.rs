@@ -214,7 +214,9 @@ async fn credentials_that_end_and_scopes_that_are_missing_are_warnings() {
     assert!(scopes["detail"].as_str().unwrap().contains("lacks read:jira-user and has "), "{scopes}");
     let ends = check(&answer, "Jira: end of the credentials");
     assert_eq!(ends["status"], "WARN");
-    assert!(ends["detail"].as_str().unwrap().contains(&format!("ends on {end}, in 9 days")), "{ends}");
+    // In 8 days if a day ended in the middle of the test.
+    let told = [9, 8].map(|days| format!("ends on {end}, in {days} days"));
+    assert!(told.iter().any(|words| ends["detail"].as_str().unwrap().contains(words)), "{ends}");
     assert_eq!(check(&answer, "CSAPI: end of the credentials")["status"], "ok");
     assert_eq!(check(&answer, "Jira: clock skew")["status"], "ok");
 }

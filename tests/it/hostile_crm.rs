@@ -226,7 +226,7 @@ async fn an_answer_that_is_none_is_an_error_of_every_call_and_never_an_empty_lis
             let said = body.clone();
             let server = Scripted::new(move |_, _| Say::status(status, headers, &body)).await;
             let system = kind.connect(server.url.as_str(), &clock);
-            let outcomes = tokio::time::timeout(Duration::from_secs(60), async {
+            let outcomes = tokio::time::timeout(Duration::from_mins(5), async {
                 let mut outcomes = reads(system.as_ref(), kind.id, &clock).await;
                 outcomes.extend(writes(system.as_ref(), kind.id).await);
                 outcomes

@@ -150,7 +150,7 @@ push = {{ google = {{ audience = "https://a.example", service_account = "a@b.exa
     };
     let case = csapi.create_case(case).unwrap().name;
     task(TaskKind::PollGoogle, "", Outcome::Done).await;
-    let limit = Instant::now() + Duration::from_mins(1);
+    let limit = Instant::now() + Duration::from_mins(8);
     while jira.issues().is_empty() || csapi.comments(&case).unwrap().is_empty() {
         assert!(Instant::now() < limit, "the case was not carried");
         tokio::time::sleep(Duration::from_millis(20)).await;

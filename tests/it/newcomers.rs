@@ -35,9 +35,9 @@ fn check(variables: &[(&str, &str)]) -> String {
 
 #[test]
 fn an_emulator_variable_that_is_left_set_is_named() {
-    // Nothing listens on a port whose listener was just dropped.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let workstation = check(&[("FIRESTORE_EMULATOR_HOST", &free)]);
+    // Nothing listens there.
+    let free = "127.0.0.1:1";
+    let workstation = check(&[("FIRESTORE_EMULATOR_HOST", free)]);
     let expected = [
         "FAILED  store: firestore:my-project: ",
         "firestore:my-project/(default): nothing answers at ",
@@ -47,7 +47,7 @@ fn an_emulator_variable_that_is_left_set_is_named() {
     for words in expected {
         assert!(workstation.contains(words), "{words}: {workstation}");
     }
-    let cloud = check(&[("FIRESTORE_EMULATOR_HOST", &free), ("GAE_SERVICE", "default")]);
+    let cloud = check(&[("FIRESTORE_EMULATOR_HOST", free), ("GAE_SERVICE", "default")]);
     let expected = [
         "FIRESTORE_EMULATOR_HOST is set",
         " although this runs on Google Cloud (GAE_SERVICE is set): unset it, or every mapping is lost with the emulator",

@@ -69,9 +69,17 @@ async fn a_sync_that_is_under_way_writes_nothing_more_once_its_pair_is_paused() 
     for text in ["first", "second", "third"] {
         world.google_says(&google, text);
     }
-    world.trouble(Call::Comment, Fault::always(Effect::Latency { ms: 1_000 }));
+    world.company_faults().clear_calls();
+    world.trouble(Call::Comment, Fault::always(Effect::Latency { ms: 5_000 }));
     let pause = async {
-        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        // A call is recorded when it arrives, and answered later.
+        let begun = || {
+            let calls = world.company_faults().calls();
+            calls.iter().any(|call| call.method == "POST" && call.path.contains("/comment"))
+        };
+        while !begun() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
         api(&world, &company, "pause", json!({})).await
     };
     let (sync, paused) = tokio::join!(world.post("sync-google-case", json!({ "case_name": google })), pause);

@@ -311,9 +311,9 @@ async fn requests_are_limited_on_our_side() {
 
 #[tokio::test]
 async fn silence_ends_a_call() {
-    let silent = || Say::nothing().then(Duration::from_secs(30), "");
+    let silent = || Say::nothing().then(Duration::from_mins(5), "");
     let server = Scripted::answers(vec![silent()]).await;
-    let short = UpstreamSettings { timeout: Duration::from_millis(100), ..settings(&server.url) };
+    let short = UpstreamSettings { timeout: Duration::from_secs(2), ..settings(&server.url) };
     let upstream = upstream_with(short, NoCredentials);
     let error = upstream.read::<Value>(get()).await.unwrap_err();
     // A call that hung is repeated by the queue, later.
@@ -332,11 +332,11 @@ async fn silence_ends_a_call() {
 
 #[tokio::test]
 async fn an_answer_in_memory_has_to_be_there_in_time_and_streams_may_take_theirs() {
-    let step = Duration::from_millis(60);
+    let step = Duration::from_millis(400);
     let impatient = |server: &Scripted| {
         let settings = settings(&server.url);
         let retry = RetryPolicy { attempts: 1, ..settings.retry };
-        let settings = UpstreamSettings { timeout: Duration::from_millis(300), retry, ..settings };
+        let settings = UpstreamSettings { timeout: Duration::from_secs(2), retry, ..settings };
         upstream_with(settings, NoCredentials)
     };
     let head = format!("{}content-length: 8\r\n\r\n", Say::head(200, ""));
@@ -362,7 +362,7 @@ async fn an_answer_in_memory_has_to_be_there_in_time_and_streams_may_take_theirs
     assert_eq!(server.asked()[0].body, b"22222222");
 
     // A source that falls silent ends the upload, and the server gets no complete body.
-    let content = pieces(vec![Ok("2"), Ok("2")], Duration::from_secs(30));
+    let content = pieces(vec![Ok("2"), Ok("2")], Duration::from_mins(5));
     let upload = Call::new(Method::POST, "/files").body(Body::Stream(content, Some(2)));
     let error = upstream.write::<Value>(upload).await.unwrap_err();
     assert_eq!(error.kind, ApiErrorKind::NotApplied, "{error}");
@@ -449,9 +449,9 @@ async fn a_download_that_is_not_whole_is_an_error() {
         let outcome = all(download.content).await;
         assert_eq!(outcome.is_ok(), whole, "{what}: {outcome:?}");
     }
-    let stuck = Say::raw(announced(8)).then(Duration::from_secs(30), "");
+    let stuck = Say::raw(announced(8)).then(Duration::from_mins(5), "");
     let server = Scripted::answers(vec![stuck]).await;
-    let short = UpstreamSettings { timeout: Duration::from_millis(100), ..settings(&server.url) };
+    let short = UpstreamSettings { timeout: Duration::from_secs(2), ..settings(&server.url) };
     let download = upstream_with(short, NoCredentials).download(get(), file()).await.unwrap();
     let error = all(download.content).await.unwrap_err();
     assert!(error.message.contains("silent after 7 bytes"), "{error}");

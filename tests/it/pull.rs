@@ -144,7 +144,7 @@ impl Pulling {
     }
 
     async fn until(&self, what: &str, holds: impl Fn() -> bool) {
-        let limit = tokio::time::Instant::now() + StdDuration::from_mins(1);
+        let limit = tokio::time::Instant::now() + StdDuration::from_mins(8);
         while !holds() {
             assert!(tokio::time::Instant::now() < limit, "{what}: {}", self.deps.metrics.render());
             tokio::time::sleep(StdDuration::from_millis(5)).await;
@@ -253,7 +253,7 @@ async fn a_pull_that_waits_ends_at_once_when_the_service_stops() {
     let running = pulling.start();
     pulling.until("it waits", || pulling.calls(":pull") == 1).await;
     pulling.shutdown.cancel();
-    tokio::time::timeout(StdDuration::from_secs(10), running).await.expect("it ends").unwrap();
+    tokio::time::timeout(StdDuration::from_mins(5), running).await.expect("it ends").unwrap();
 }
 
 #[tokio::test]

@@ -124,7 +124,7 @@ impl World {
                 retention: Duration::days(30),
                 tolerances: ToleranceTable::default(),
                 deadline: StdDuration::from_mins(10),
-                lease: Duration::minutes(2),
+                lease: Duration::minutes(12),
                 syncs_per_minute: 100_000,
                 missing_grace: Duration::hours(1),
                 give_up_after: Duration::hours(12),

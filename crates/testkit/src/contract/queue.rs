@@ -162,14 +162,14 @@ impl Service {
         self.shared.most_running.load(Ordering::SeqCst)
     }
 
-    /// Waits until this many requests have arrived; fails after ten seconds.
+    /// Waits until this many requests have arrived; fails after five minutes.
     pub async fn wait_for(&self, count: usize) {
         let arrived = async {
             while self.received().len() < count {
                 tokio::time::sleep(std::time::Duration::from_millis(5)).await;
             }
         };
-        let waited = tokio::time::timeout(std::time::Duration::from_secs(10), arrived).await;
+        let waited = tokio::time::timeout(std::time::Duration::from_mins(5), arrived).await;
         assert!(waited.is_ok(), "{} requests instead of {count}", self.received().len());
     }
 }

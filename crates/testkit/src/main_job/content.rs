@@ -194,13 +194,13 @@ pub async fn lone_surrogates_in_an_answer_arrive_as_replacement_characters(crm: 
 /// A task that could not finish goes on at once, without a retry's delay: the clock stands still here.
 pub async fn more_comments_than_a_task_has_time_for_arrive_without_a_failure(crm: &dyn Crm) {
     const COUNT: usize = 16;
-    let options = Options { deadline: StdDuration::from_secs(4), ..Options::default() };
+    let options = Options { deadline: StdDuration::from_secs(12), ..Options::default() };
     let world = World::with(crm, options).await;
     let (google, company) = world.pair().await;
     for number in 0..COUNT {
         world.google_says(&google, &format!("Comment {number:02}"));
     }
-    world.trouble(Call::Comment, Fault::always(Effect::Latency { ms: 300 }));
+    world.trouble(Call::Comment, Fault::always(Effect::Latency { ms: 1_000 }));
     world.round().await;
     for _ in 0..COUNT {
         world.deliver().await;

@@ -13,9 +13,9 @@ use crate::harness::desk::{Call, NewCompanyCase};
 use crate::harness::{INTERNAL_TOKEN, Options, World};
 
 pub async fn an_answer_that_comes_after_the_timeout_doubles_nothing(crm: &dyn Crm) {
-    let setup = Setup { timeout: StdDuration::from_millis(300), ..Setup::default() };
+    let setup = Setup { timeout: StdDuration::from_secs(1), ..Setup::default() };
     let world = World::with(crm, Options { setup, ..Options::default() }).await;
-    let late = || Fault::always(Effect::LatencyAfter { ms: 600 }).times(1);
+    let late = || Fault::always(Effect::LatencyAfter { ms: 2_000 }).times(1);
     world.trouble(Call::Create, late());
     world.csapi.faults().add(late().on("POST", "/cases"));
     let case = world.google_case("From Google");
