@@ -25,8 +25,8 @@ use crate::push::pull::is_resource;
 use crate::push::{GoogleReceiverSettings, PullSettings};
 use crate::store::StoreUrl;
 use crate::sync::{
-    EscalationRule, EscalationSignal, Placing, RouteTable, Rules, StatusRule, StatusTable, Switches,
-    is_address,
+    CommentsToGoogle, EscalationRule, EscalationSignal, Placing, RouteTable, Rules, StatusRule, StatusTable,
+    Switches, is_address,
 };
 use crate::tasks::TaskSettings;
 
@@ -702,6 +702,24 @@ fn read_crm(r: &mut Reader, kind: &str, site: Option<&url::Url>) -> Option<CrmSe
     Some(settings)
 }
 
+/// Reads which comments go to Google. `sync.internal_comments` is the older key, of version 0.1.
+fn read_comments_to_google(r: &mut Reader) -> CommentsToGoogle {
+    let choices = [
+        ("public", CommentsToGoogle::Public),
+        ("all", CommentsToGoogle::All),
+        ("marked", CommentsToGoogle::Marked),
+    ];
+    let chosen = r.optional_choice("sync.comments_to_google", &choices);
+    let internal = r.bool_or("sync.internal_comments", false);
+    if internal && chosen.is_some_and(|chosen| chosen != CommentsToGoogle::All) {
+        r.error(
+            "sync.internal_comments: true contradicts sync.comments_to_google: remove sync.internal_comments"
+                .to_owned(),
+        );
+    }
+    chosen.unwrap_or(if internal { CommentsToGoogle::All } else { CommentsToGoogle::Public })
+}
+
 fn read_tasks(r: &mut Reader, windows: Sides<Duration>, syncs_per_minute: u32) -> Option<TaskSettings> {
     let switches = Switches {
         creation: r.bool_or("sync.creation", true),
@@ -709,8 +727,9 @@ fn read_tasks(r: &mut Reader, windows: Sides<Duration>, syncs_per_minute: u32) -
         attachments: r.bool_or("sync.attachments", true),
         priority: r.bool_or("sync.priority", true),
         status: r.bool_or("sync.status", true),
+        title: r.bool_or("sync.title", true),
     };
-    let carry_internal_comments = r.bool_or("sync.internal_comments", false);
+    let comments_to_google = read_comments_to_google(r);
     let comment_visibility = r.choice(
         "sync.comment_visibility",
         "internal",
@@ -749,7 +768,7 @@ fn read_tasks(r: &mut Reader, windows: Sides<Duration>, syncs_per_minute: u32) -
     Some(TaskSettings {
         rules: Rules {
             switches,
-            carry_internal_comments,
+            comments_to_google,
             comment_visibility: comment_visibility?,
             close_on,
             statuses: StatusTable::new(),

@@ -616,6 +616,16 @@ impl CaseSystem for Csapi {
         self.upstream.write_only(call).await
     }
 
+    async fn set_title(&self, id: &str, title: &str) -> Result<Option<String>, ApiError> {
+        let path = format!("/v2/{}", self.name(id)?);
+        let call = Call::new(Method::PATCH, path)
+            .query("updateMask", "displayName")
+            .body(Body::Json(json!({ "displayName": title })));
+        // The answer is the case (discovery document, revision 20260927, `cases.patch`).
+        let case: Value = self.upstream.write(call).await?;
+        Ok(case.get("displayName").and_then(Value::as_str).map(str::to_owned))
+    }
+
     /// Replaces the whole list: CSAPI has no call that adds one (discovery document, revision 20260927, `cases.patch`).
     async fn set_subscribers(&self, id: &str, subscribers: &[String]) -> Result<(), ApiError> {
         let path = format!("/v2/{}", self.name(id)?);

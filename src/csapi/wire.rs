@@ -191,6 +191,7 @@ pub(super) fn attachment(value: &Value, case: &GoogleCaseName) -> Result<Attachm
         created_at: time(fields, "createTime"),
         visibility: Visibility::Public,
         by_connector: None,
+        comment: None,
     })
 }
 
@@ -585,6 +586,7 @@ mod tests {
             created_at: None,
             visibility: Visibility::Public,
             by_connector: None,
+            comment: None,
         };
         assert_eq!(attachment(&json!({ "name": name_of }), &name()), Ok(bare.clone()));
         for (size, expected) in [

@@ -9,12 +9,13 @@ use futures_util::TryStreamExt as _;
 
 use super::session::{Session, SyncError};
 use crate::cases::{
-    ApiError, ApiErrorKind, Attachment, ByteStream, CaseSystem, Comment, Download, NewAttachment, NewComment,
-    Visibility, Written, bounded,
+    ApiError, ApiErrorKind, Attachment, ByteStream, Case, CaseSystem, Comment, Download, NewAttachment,
+    NewComment, Visibility, Written, bounded,
 };
 use crate::entities::{
     Entry, Escalation, EscalationProblem, EscalationReason, ItemKind, Notice, Pending, PendingStatus,
-    Priority, ReadOnly, Refusal, RefusedSubscribers, Side, Sides, Source, Subscribed, Turn,
+    Priority, ReadOnly, Refusal, RefusedSubscribers, Side, Sides, Source, Subscribed, TitleDigest, Titles,
+    Turn,
 };
 use crate::sync::{Action, Blocked, CommentToWrite, Plan, SubscriberMerge, merge_subscribers, texts};
 
@@ -156,6 +157,10 @@ impl Session<'_> {
     ) -> Result<Verdict, SyncError> {
         if refused && matches!(action, Action::SetStatus { .. } | Action::ShowState(_)) {
             self.turn_refused(action, error);
+            return Ok(Verdict::Settled);
+        }
+        if refused && let Action::SetTitle { side, title, .. } = action {
+            self.title_refused(*side, title, error);
             return Ok(Verdict::Settled);
         }
         if refused && matches!(action, Action::Escalate { .. }) {
@@ -354,6 +359,8 @@ impl Session<'_> {
             | Action::ForgetLeftOpen
             | Action::SetStatus { .. }
             | Action::ShowState(_)
+            | Action::SetTitle { .. }
+            | Action::NoteTitles(_)
             | Action::NoteTurn(_) => Ok(()),
         }
     }
@@ -479,6 +486,10 @@ impl Session<'_> {
                 self.end_turn(action, outcome)?;
                 self.note("state", Side::Company, Some(text.clone()), None);
             }
+            Action::SetTitle { side, title, from } => self.set_title(*side, title, from).await?,
+            Action::NoteTitles(titles) => {
+                self.save(|mapping| mapping.state.titles = Titles::clone(titles)).await?;
+            }
             Action::NoteTurn(turn) => self.save(|mapping| mapping.state.turn = Turn::clone(turn)).await?,
         }
         Ok(())
@@ -585,6 +596,55 @@ impl Session<'_> {
         let mut turn = self.turn();
         action.ends_turn(&mut turn);
         self.progress.turn = Some(turn);
+    }
+
+    /// Sets a title. Reads the case once more before, since files may have been carried for minutes since the plan was made: a title that a
+    /// person has set meanwhile must stay.
+    async fn set_title(
+        &mut self,
+        side: Side,
+        title: &str,
+        from: &Sides<TitleDigest>,
+    ) -> Result<(), SyncError> {
+        let id = self.case_id(side)?;
+        let system = &self.deps.systems[side];
+        let is_as_planned = |case: &Case| from[side] == TitleDigest::of(&texts::shown_title(&case.title));
+        if !system.get(&id).await?.as_ref().is_some_and(is_as_planned) {
+            // The next sync compares both again.
+            return Ok(());
+        }
+        self.write_ahead(|mapping, now| mapping.state.titles.begin(side, title, from, now)).await?;
+        let outcome = self.deps.systems[side].set_title(&id, title).await;
+        if let Ok(Some(stored)) = &outcome
+            && TitleDigest::of(&texts::shown_title(stored)) == from[side]
+        {
+            self.title_refused(side, title, &"the answer has the title from before");
+            return Ok(());
+        }
+        let mut titles = self.mapping.state.titles.clone();
+        match &outcome {
+            Ok(stored) => titles.answered(stored.as_deref().unwrap_or(title)),
+            Err(error) if error.may_have_happened() => {
+                titles.begin(side, title, from, self.deps.clock.now());
+            }
+            Err(_) => titles.drop_setting(),
+        }
+        self.progress.titles = Some(titles);
+        outcome?;
+        self.note("title", side, None, None);
+        Ok(())
+    }
+
+    /// Records that a case refuses a title. Each side keeps its own; no sync fails.
+    fn title_refused(&mut self, side: Side, title: &str, error: &dyn std::fmt::Display) {
+        tracing::warn!(
+            case.google_name = self.mapping.case_id(Side::Google),
+            case.company_id = self.mapping.case_id(Side::Company),
+            "the {side} case does not take the other side's title: each side keeps its own, and a day later it is tried again. {error}"
+        );
+        let mut titles = self.mapping.state.titles.clone();
+        titles.refuse(side, title, self.deps.clock.now());
+        self.progress.titles = Some(titles);
     }
 
     /// Returns the memory about Google's state, with what was not saved yet.

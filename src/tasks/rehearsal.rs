@@ -363,6 +363,10 @@ impl CaseSystem for Watched {
         self.refused("set a priority")
     }
 
+    async fn set_title(&self, _id: &str, _title: &str) -> Result<Option<String>, ApiError> {
+        self.refused("set a title")
+    }
+
     async fn set_subscribers(&self, _id: &str, _subscribers: &[String]) -> Result<(), ApiError> {
         self.refused("set subscribers")
     }

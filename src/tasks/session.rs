@@ -11,7 +11,8 @@ use super::{Deps, LONGEST_FILE};
 use crate::cases::markers::CompanyCase;
 use crate::cases::{ApiError, Case, bounded};
 use crate::entities::{
-    CaseMapping, Dirty, Entry, Escalation, KnownCase, Lease, Notice, Pending, Side, Sides, Source, Turn,
+    CaseMapping, Dirty, Entry, Escalation, KnownCase, Lease, Notice, Pending, Side, Sides, Source, Titles,
+    Turn,
 };
 use crate::progress;
 use crate::store::{StoreError, modify};
@@ -93,6 +94,8 @@ pub(super) struct Progress {
     pub(super) priorities: Vec<(Side, Option<DateTime<Utc>>)>,
     /// Memory about Google's state after a write for it.
     pub(super) turn: Option<Turn>,
+    /// Memory about titles after the write of one.
+    pub(super) titles: Option<Titles>,
     /// Memory about an escalation after the request for it.
     pub(super) escalation: Option<Escalation>,
 }
@@ -116,6 +119,9 @@ impl Progress {
         }
         if let Some(turn) = &self.turn {
             mapping.state.turn.clone_from(turn);
+        }
+        if let Some(titles) = &self.titles {
+            mapping.state.titles.clone_from(titles);
         }
         if let Some(escalation) = &self.escalation {
             mapping.state.escalation.clone_from(escalation);

@@ -1,7 +1,6 @@
 //! Firestore in Native mode.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use casebridge::entities::{CaseMapping, MappingId, PollMemory, Side};

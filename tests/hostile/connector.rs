@@ -18,7 +18,7 @@ use casebridge::http::{Service, router};
 use casebridge::outbound::{Credentials, NoCredentials};
 use casebridge::queue::{Enqueued, QueueError, QueuedTask, TaskQueue};
 use casebridge::store::SqliteStore;
-use casebridge::sync::{Rules, StatusTable, Switches};
+use casebridge::sync::{CommentsToGoogle, Rules, StatusTable, Switches};
 use casebridge::tasks::{Deps, Pacer, TaskSettings, Unchanged};
 use casebridge::telemetry::Metrics;
 use chrono::{Duration, TimeZone as _, Utc};
@@ -72,8 +72,14 @@ impl Connector {
         let company = subjects::open_with(kind, clock.clone(), company).await;
         let folder = tempfile::tempdir().unwrap();
         let queue = Arc::new(Kept::default());
-        let switches =
-            Switches { creation: true, comments: true, attachments: true, priority: true, status: true };
+        let switches = Switches {
+            creation: true,
+            comments: true,
+            attachments: true,
+            priority: true,
+            status: true,
+            title: true,
+        };
         let metrics = Metrics::shared();
         let deps = Arc::new(Deps {
             pacer: Pacer::default(),
@@ -85,7 +91,7 @@ impl Connector {
             settings: TaskSettings {
                 rules: Rules {
                     switches,
-                    carry_internal_comments: false,
+                    comments_to_google: CommentsToGoogle::Public,
                     comment_visibility: Visibility::Internal,
                     close_on: ClosingSet::default(),
                     statuses: StatusTable::new(),

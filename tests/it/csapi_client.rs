@@ -169,6 +169,7 @@ fn attachment(id: &str, size: Option<u64>) -> Attachment {
         created_at: None,
         visibility: Visibility::Public,
         by_connector: None,
+        comment: None,
     }
 }
 

@@ -137,6 +137,7 @@ async fn download(system: &dyn CaseSystem, id: &str) -> Option<ApiError> {
         created_at: None,
         visibility: Visibility::Public,
         by_connector: None,
+        comment: None,
     };
     match system.download(id, &attachment).await {
         Err(error) => Some(error),

@@ -711,7 +711,8 @@ const USUAL: [&str; 5] = ["Highest", "High", "Medium", "Low", "Lowest"];
 #[tokio::test]
 async fn what_jira_does_not_offer_is_told_with_what_to_change_and_only_if_it_is_needed() {
     const ALL: Needs = Needs::all(Visibility::Internal);
-    let screen = json!({"fields": {"customfield_10050": {}, "customfield_10051": {}}});
+    let screen =
+        |other: &str| json!({"fields": {"customfield_10050": {}, "customfield_10051": {}, other: {}}});
     let closing = json!({"transitions": [{
         "id": "31", "name": "Resolve", "to": {"name": "Done", "statusCategory": {"key": "done"}},
         "fields": {"customfield_1": {"name": "Root cause", "required": true}},
@@ -728,10 +729,17 @@ async fn what_jira_does_not_offer_is_told_with_what_to_change_and_only_if_it_is_
         ),
         (
             "/editmeta",
-            screen,
+            screen("summary"),
             "edit screen",
             "Priority cannot be edited; put it on the edit screen",
             Needs { priority: false, ..ALL },
+        ),
+        (
+            "/editmeta",
+            screen("priority"),
+            "edit screen",
+            "Summary cannot be edited; put it on the edit screen",
+            Needs { title: false, ..ALL },
         ),
         (
             "/transitions",

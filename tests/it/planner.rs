@@ -9,11 +9,12 @@ use casebridge::cases::{
 use casebridge::entities::{
     CaseMapping, CompanyCaseId, Entry, Escalation, EscalationReason, FirstSeen, GoogleCaseName, GoogleState,
     ItemKind, Ledger, Notice, Pending, PendingStatus, Priority, PriorityReading, RefusedSubscribers, Side,
-    Sides, Source, Turn,
+    Sides, Source, TitleDigest, Titles, Turn,
 };
 use casebridge::sync::{
-    Action, Clocks, EscalationRule, EscalationSignal, KnownDifferent, Lookalike, Pair, Plan, Remaining,
-    Rules, Snapshot, StatusRule, StatusTable, Switches, left_on, merge_subscribers, plan, texts,
+    Action, Clocks, CommentsToGoogle, EscalationRule, EscalationSignal, KnownDifferent, Lookalike, Pair,
+    Plan, Remaining, Rules, Snapshot, StatusRule, StatusTable, Switches, left_on, merge_subscribers, plan,
+    texts,
 };
 use chrono::{DateTime, Duration, Utc};
 use proptest::prelude::*;
@@ -47,8 +48,15 @@ fn capabilities(name: &'static str) -> Capabilities {
 }
 
 const RULES: Rules = Rules {
-    switches: Switches { creation: true, comments: true, attachments: true, priority: true, status: true },
-    carry_internal_comments: false,
+    switches: Switches {
+        creation: true,
+        comments: true,
+        attachments: true,
+        priority: true,
+        status: true,
+        title: true,
+    },
+    comments_to_google: CommentsToGoogle::Public,
     comment_visibility: Visibility::Public,
     close_on: ClosingSet::SOLVED,
     statuses: StatusTable::new(),
@@ -76,6 +84,8 @@ impl World {
         mapping.linked_at = Some(at(0));
         mapping.state.agreed_priority = Some(Priority::P2);
         mapping.state.agreed_closed = Some(false);
+        let title = TitleDigest::of("The disk is full");
+        mapping.state.titles.base = Some(Sides { google: title.clone(), company: title });
         mapping.ledger.record(Entry {
             side: Side::Google,
             kind: ItemKind::Comment,
@@ -210,6 +220,13 @@ impl World {
                 });
                 self.snapshot(*to).attachments.push(copy);
             }
+            Action::SetTitle { side, title, from } => {
+                let now = self.now;
+                self.mapping.state.titles.begin(*side, title, from, now);
+                self.mapping.state.titles.answered(title);
+                self.snapshot(*side).case.title.clone_from(title);
+            }
+            Action::NoteTitles(titles) => self.mapping.state.titles = Titles::clone(titles),
             Action::SetPriority { side, priority } => {
                 self.snapshot(*side).case.priority = PriorityReading::exactly(*priority);
             }
@@ -320,6 +337,7 @@ fn attachment(id: &str, minute: i64, filename: &str) -> Attachment {
         created_at: Some(at(minute)),
         visibility: Visibility::Public,
         by_connector: Some(false),
+        comment: None,
     }
 }
 
@@ -444,11 +462,12 @@ fn people_of_the_company_case_follow_an_open_google_case_and_wait_for_what_is_un
 }
 
 #[test]
-fn comments_go_oldest_first_then_attachments_then_priority_then_status() {
+fn comments_go_oldest_first_then_attachments_then_priority_then_title_then_status() {
     let mut world = World::new();
     world.google.comments.extend([comment("10", 5, "first"), comment("11", 6, "second")]);
     world.google.attachments.push(attachment("12", 1, "disk.log"));
     world.google.case.priority = PriorityReading::exactly(Priority::P0);
+    world.google.case.title = "The disk is broken".to_owned();
     world.google.case.closed = true;
     let kinds: Vec<&str> = world
         .plan(Side::Google)
@@ -459,13 +478,15 @@ fn comments_go_oldest_first_then_attachments_then_priority_then_status() {
             Action::Comment(_) => "second",
             Action::Attach { .. } => "attachment",
             Action::SetPriority { .. } => "priority",
+            Action::SetTitle { .. } => "title",
             Action::AgreeOnPriority(_) => "agreed",
             Action::Close { .. } => "close",
             Action::Resolve(_) => "resolved",
             other => panic!("{other:?}"),
         })
         .collect();
-    assert_eq!(kinds, ["first", "second", "attachment", "priority", "close", "resolved"]);
+    assert_eq!(kinds, ["first", "second", "attachment", "priority", "title", "close", "resolved"]);
+    world.google.case.title = "The disk is full".to_owned();
     assert!(world.plan(Side::Company).is_empty(), "the other direction has nothing to carry");
 }
 
@@ -476,11 +497,13 @@ fn each_switch_switches_off_its_own_thing() {
         ("attachments", Switches { attachments: false, ..RULES.switches }, "Attach {"),
         ("priority", Switches { priority: false, ..RULES.switches }, "Priority"),
         ("status", Switches { status: false, ..RULES.switches }, "Close {"),
+        ("title", Switches { title: false, ..RULES.switches }, "SetTitle {"),
     ];
     let mut world = World::new();
     world.google.comments.push(comment("10", 5, "hello"));
     world.google.attachments.push(attachment("12", 1, "disk.log"));
     world.google.case.priority = PriorityReading::exactly(Priority::P0);
+    world.google.case.title = "The disk is broken".to_owned();
     world.google.case.closed = true;
     let shown = |world: &World| {
         world.plan(Side::Google).actions.iter().map(|action| format!("{action:?}")).collect::<Vec<_>>()
@@ -502,8 +525,35 @@ fn internal_comments_and_attachments_stay_internal() {
     world.company.attachments.push(file);
     assert!(world.plan(Side::Company).is_empty());
     assert!(left_on(Side::Company, world.pair(), &world.rules, world.facts()) != Remaining::Changes);
-    world.rules.carry_internal_comments = true;
+    world.rules.comments_to_google = CommentsToGoogle::All;
     assert_eq!(world.plan(Side::Company).actions.len(), 2, "unless a person decides otherwise");
+}
+
+#[test]
+fn a_marked_note_goes_to_google_without_its_mark_and_with_its_files() {
+    let mut world = World::new();
+    world.rules.comments_to_google = CommentsToGoogle::Marked;
+    let internal =
+        |id: &str, text: &str| Comment { visibility: Visibility::Internal, ..comment(id, 5, text) };
+    world.company.comments.extend([
+        internal("20", "#google: Look at the quota"),
+        internal("21", "between us"),
+        comment("22", 6, "#google to the requester"),
+    ]);
+    let file = |id: &str, of: Option<&str>| Attachment {
+        comment: of.map(str::to_owned),
+        ..attachment(id, 5, "disk.log")
+    };
+    let files = [("30", Some("20")), ("31", Some("21")), ("32", Some("22")), ("33", None)];
+    world.company.attachments.extend(files.map(|(id, of)| file(id, of)));
+    let plan = world.plan(Side::Company);
+    let [Action::Comment(copy), Action::Attach { attachment, .. }] = plan.actions.as_slice() else {
+        panic!("{plan:?}")
+    };
+    assert_eq!(copy.body.split_once('\n').unwrap().1, "Look at the quota");
+    assert_eq!(attachment.id, "30");
+    world.carry_out(&plan);
+    assert!(world.plan(Side::Company).is_empty() && world.plan(Side::Google).is_empty());
 }
 
 #[test]

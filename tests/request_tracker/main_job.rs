@@ -164,6 +164,10 @@ impl Desk for RequestTrackerDesk {
         self.jane.sets_priority(case, priority).await;
     }
 
+    async fn retitles(&self, case: &str, title: &str) {
+        self.jane.changes(case, json!({ "Subject": title })).await;
+    }
+
     async fn closes(&self, case: &str) {
         self.jane.sets_status(case, "resolved").await;
     }

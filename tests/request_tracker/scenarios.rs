@@ -6,7 +6,7 @@ use casebridge::cases::Visibility;
 use casebridge::clock::SystemClock;
 use casebridge::entities::Priority as Level;
 use casebridge::sandbox::csapi::{Author, NewCase, Priority, State};
-use casebridge::sync::{Rules, Switches};
+use casebridge::sync::{CommentsToGoogle, Rules, Switches};
 use casebridge::tasks::{Outcome, Task, TaskKind};
 use chrono::Duration;
 use serde_json::json;
@@ -841,14 +841,15 @@ async fn after_cleanup_an_update_of_the_old_case_doubles_nothing() {
 }
 
 #[tokio::test]
-async fn each_of_the_five_things_can_be_switched_off() {
-    for off in ["creation", "comments", "attachments", "priority", "status"] {
+async fn each_of_the_things_can_be_switched_off() {
+    for off in ["creation", "comments", "attachments", "priority", "status", "title"] {
         let switches = Switches {
             creation: off != "creation",
             comments: off != "comments",
             attachments: off != "attachments",
             priority: off != "priority",
             status: off != "status",
+            title: off != "title",
         };
         let world = World::with(Rules { switches, ..rules() }, Arc::new(SystemClock)).await;
         let case = world.google_case("Disk is slow", Priority::P2);
@@ -861,6 +862,7 @@ async fn each_of_the_five_things_can_be_switched_off() {
         world.google_says(&case, "a comment");
         world.csapi.attach(&case, Author::customer("Grace Hopper"), "a.txt", "text/plain", b"a").unwrap();
         world.csapi.set_priority(&case, Priority::P0).unwrap();
+        world.csapi.set_display_name(&case, "Disk is full").unwrap();
         world.csapi.close(&case).unwrap();
         world.settle().await;
         let ticket = world.jane.ticket(&id).await;
@@ -869,8 +871,10 @@ async fn each_of_the_five_things_can_be_switched_off() {
             world.company_files(&id).await.len() == 1,
             ticket["Priority"] == "100",
             ticket["Status"] == "resolved",
+            ticket["Subject"] == "Disk is full",
         );
-        let expected = (off != "comments", off != "attachments", off != "priority", off != "status");
+        let expected =
+            (off != "comments", off != "attachments", off != "priority", off != "status", off != "title");
         assert_eq!(carried, expected, "{off}");
     }
 }
@@ -882,7 +886,8 @@ async fn comments_are_private_unless_the_configuration_says_otherwise() {
         (true, Visibility::Internal, vec!["among us", "to all"], "Comment"),
         (false, Visibility::Public, vec!["to all"], "Correspond"),
     ] {
-        let rules = Rules { carry_internal_comments: carry, comment_visibility: arrive, ..rules() };
+        let comments_to_google = if carry { CommentsToGoogle::All } else { CommentsToGoogle::Public };
+        let rules = Rules { comments_to_google, comment_visibility: arrive, ..rules() };
         let world = World::with(rules, Arc::new(SystemClock)).await;
         let (case, id) = world.linked().await;
         world.jane.writes(&id, false, "text/plain", "among us").await;

@@ -123,11 +123,11 @@ pub(crate) fn created(world: &mut World, side: Side, new: &NewCase) {
         world.violate(format!("a {side} case is created for {}, which does not exist", new.counterpart));
         return;
     };
-    let (source_id, by, flagged, title, description) = (
+    let (source_id, by, flagged, titles, description) = (
         source.id.clone(),
         source.by,
         source.flagged || from == Google,
-        source.title.clone(),
+        source.tally.titles.iter().chain([&source.title]).cloned().collect::<Vec<_>>(),
         source.description.clone(),
     );
     let changed = source.flag_changed;
@@ -173,7 +173,7 @@ pub(crate) fn created(world: &mut World, side: Side, new: &NewCase) {
         // It replaces one that was deleted, and is announced as that one was.
         card.tally.notices.remove("syncing");
     }
-    if new.title != title {
+    if !titles.iter().any(|title| is_same_title(&new.title, title)) {
         world.violate(format!("the title of {source_id} arrives as {:?}", new.title));
     }
     let header = match side {
@@ -184,7 +184,7 @@ pub(crate) fn created(world: &mut World, side: Side, new: &NewCase) {
         world.violate(format!("the description for {source_id} does not begin with its header (R31)"));
         return;
     };
-    if !same(&description, text, true) {
+    if !same(&description, without_title(text), true) {
         world.violate(format!("the description of {source_id} arrives as {text:?}"));
     }
     if new.description.chars().count() > world.traits(side).limit {
@@ -684,6 +684,58 @@ pub(crate) fn overwrites(world: &mut World, side: Side, id: &str) {
     let Some(card) = world.systems[side].card_mut(id) else { return };
     let changed = card.tally.priority_changed.max(card.status_changed);
     card.tally.overwritten += u32::from(now - changed < lately);
+}
+
+/// The connector is about to set a title: not more often than people have changed one, but for writes that take effect late.
+pub(crate) fn retitled(world: &mut World, side: Side, id: &str, title: &str) {
+    let Some(other) = across(world, side, id) else { return };
+    let by_people =
+        |side: Side, id: &str| world.systems[side].card(id).map_or(0, |card| card.tally.retitled_by_people);
+    let by_people = by_people(side, id) + by_people(side.other(), &other);
+    let before = world.systems[side].card(id).map_or(0, |card| card.tally.retitled_by_connector);
+    if before >= 3 * by_people {
+        world.violate(format!("the title of {side} case {id} is set once more, to {title:?}"));
+    }
+}
+
+/// A description without the title that stands before it, since it was cut.
+fn without_title(text: &str) -> &str {
+    let titled = text.starts_with("Title: ").then(|| text.split_once("\n\n")).flatten();
+    titled.map_or(text, |(_, text)| text)
+}
+
+/// Whether a title is another one, or that as it was cut for the other system.
+fn is_same_title(one: &str, other: &str) -> bool {
+    let is_cut =
+        |cut: &str, whole: &str| cut.strip_suffix('…').is_some_and(|beginning| whole.starts_with(beginning));
+    one == other || is_cut(one, other) || is_cut(other, one)
+}
+
+/// A title that a person changed on either side stands on both, where neither case is closed or refuses it.
+fn titles(google: &Card, company: &Card) -> Option<String> {
+    let cards = [google, company];
+    let changed = cards.iter().any(|card| card.tally.retitled_by_people > 0);
+    let excused = |card: &Card| {
+        card.closed
+            || card.is_clone
+            || card.tally.retitled_unknown
+            || card.tally.refusals.contains_key("title")
+            || takes_nothing(card)
+    };
+    if !changed || cards.into_iter().any(excused) {
+        return None;
+    }
+    if is_same_title(&google.title, &company.title) {
+        // Where people of one side alone have changed theirs, it is the newest of it that stands.
+        let alone = match cards.map(|card| card.tally.newest_title.as_deref()) {
+            [Some(newest), None] => Some((google, newest)),
+            [None, Some(newest)] => Some((company, newest)),
+            _ => None,
+        };
+        let lost = alone.filter(|(card, newest)| card.title != *newest);
+        return lost.map(|(card, newest)| format!("{newest:?} was lost, the title is {:?}", card.title));
+    }
+    Some(format!("Google's title is {:?}, the company's {:?}", google.title, company.title))
 }
 
 /// The connector is about to set a priority: what a person changed is not overwritten with what nobody did (R18).
@@ -1394,6 +1446,9 @@ fn pair_disagrees(world: &World, side: Side, card: &Card, mapping: &CaseMapping)
     if world.setting.priority && !unset && !alike(world, google.priority, company.priority) {
         return Some(format!("Google has {}, the company {}", google.priority, company.priority));
     }
+    if let Some(violation) = titles(google, company) {
+        return Some(violation);
+    }
     let names = company.google_name.as_deref().is_some_and(|name| key(name) == key(&google.id));
     let refused_long = |side: Side, card: &Card, what: &str, known: &Refusable| {
         is_for_good(world, card.tally.refusals.get(what).copied()) && given_up(side, known)
@@ -1436,6 +1491,6 @@ fn described(card: &Card, mirror: &Card) -> bool {
     if another || mirror.closed || refuses(mirror, Refused::Comments) {
         return true;
     }
-    let first = mirror.description.split_once('\n').map_or("", |(_, text)| text);
+    let first = mirror.description.split_once('\n').map_or("", |(_, text)| without_title(text));
     squeezed(&card.description) == squeezed(&format!("{first}{}", mirror.tally.described))
 }

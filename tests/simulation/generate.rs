@@ -46,8 +46,29 @@ pub(crate) fn history(seed: u64) -> History {
     if dice.percent(25) {
         hints(&mut steps, cases, &mut dice);
     }
+    let mut dice = Dice::of(&[seed, 5]);
+    if dice.percent(30) {
+        titles(&mut steps, cases, at, &mut dice);
+    }
     steps.sort_by_key(|step| step.at);
     History { setting, steps }
+}
+
+/// People change titles, and some systems refuse that.
+fn titles(steps: &mut Vec<Step>, cases: usize, end: Ms, dice: &mut Dice) {
+    for _ in 0..dice.range(1, 5) {
+        // Like the other deeds: soon after something else, so that it comes while the connector is at work.
+        let after = dice.index(steps.len());
+        let at = (steps[after].at + dice.range(0, 90_000)).min(end);
+        let (case, side) = (dice.index(cases), dice.pick(&Side::BOTH));
+        let what = if dice.percent(10) {
+            let minutes = Some(dice.range(1, 300)).filter(|_| dice.percent(50));
+            What::Lie(Lie::Refuse { case, side, what: Refused::Title, minutes })
+        } else {
+            What::Person(Deed::Retitle { case, side, long: dice.percent(25) })
+        };
+        steps.push(Step { at, what, salt: dice.next() });
+    }
 }
 
 /// The systems tell by push what people do: soon, late, twice, never, before it can be read, or of another case.

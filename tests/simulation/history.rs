@@ -183,6 +183,7 @@ pub(crate) enum Refused {
     Comments,
     Files,
     Priority,
+    Title,
     Close,
     Reopen,
     Link,
@@ -275,6 +276,12 @@ pub(crate) enum Deed {
         case: usize,
         side: Side,
         priority: u8,
+    },
+    /// Changes the title; `long`: to one that does not fit into the other system.
+    Retitle {
+        case: usize,
+        side: Side,
+        long: bool,
     },
     Close {
         case: usize,

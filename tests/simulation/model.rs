@@ -143,6 +143,14 @@ pub(crate) struct Tally {
     pub(crate) reopenings_by_people: u32,
     pub(crate) status_by_connector: u32,
     pub(crate) priorities_by_people: u32,
+    pub(crate) retitled_by_people: u32,
+    pub(crate) retitled_by_connector: u32,
+    /// Title that a person gave it last.
+    pub(crate) newest_title: Option<String>,
+    /// Titles that it had before.
+    pub(crate) titles: Vec<String>,
+    /// A person changed the title before both titles were read.
+    pub(crate) retitled_unknown: bool,
     /// How often the connector overwrote what a person had changed a moment before.
     pub(crate) overwritten: u32,
     pub(crate) priorities_by_connector: u32,
@@ -730,6 +738,7 @@ impl World {
                 created_at: Some(file.stamped),
                 visibility: mutation::marked(self, unmarked, file.internal),
                 by_connector: traits.knows_connector.then_some(file.by == Writer::Connector),
+                comment: None,
             })
             .collect();
         if dice.percent(70) {
@@ -964,6 +973,26 @@ impl World {
             self.seen.count("connector", pick(side, "prioritises at google", "prioritises at company"));
             self.note("sets priority", || format!("of {side} case {id}: {before} to {priority}"));
             check::steered(self, side, id);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn api_title(&mut self, side: Side, id: &str, title: &str) -> Result<(), ApiError> {
+        self.check_dry("title");
+        let card = self.target(side, id, "set title")?;
+        let before = card.title.clone();
+        if card.refuses(Refused::Title, self.now) {
+            return self.refuse(side, id, "title");
+        }
+        if before != title {
+            check::retitled(self, side, id, title);
+            self.change(side, id, |card| {
+                card.title = title.to_owned();
+                card.tally.retitled_by_connector += 1;
+            });
+            self.writes += 1;
+            self.seen.count("connector", pick(side, "retitles at google", "retitles at company"));
+            self.note("sets title", || format!("of {side} case {id}: {before:?} to {title:?}"));
         }
         Ok(())
     }

@@ -31,6 +31,7 @@ pub(crate) enum Mutation {
     HalfFiles,
     TriedForEver,
     NoBase,
+    NoTitleBase,
     ClosingForgotten,
     FlagIgnored,
     SilenceBelieved,
@@ -89,7 +90,8 @@ const TABLE: &[Row] = &[
     row(M::NoLimit, "R16", "a system says that its comments may be of any length", 10, "characters for"),
     row(M::HalfFiles, "R17", "a file that breaks off counts as whole", 2000, "(R17)"),
     row(M::TriedForEver, "R17", "what a system can never take may be taken the next time", 50, "after 150 rounds"),
-    row(M::NoBase, "R18", "the priority last agreed on is not remembered", 1000, "which nobody did"),
+    row(M::NoBase, "R18", "the priority last agreed on is not remembered", 3000, "yet another round writes"),
+    row(M::NoTitleBase, "R30", "the titles that both sides had are not remembered", 200, "Google's title is"),
     row(M::ClosingForgotten, "R19", "that the pair is resolved is not remembered", 20, "resolvedAt is not"),
     row(M::FlagIgnored, "R20", "a case always counts as flagged", 20, "is not flagged (R20)"),
     row(M::SilenceBelieved, "R26", "every poll counts as proven", 3000, "(R7)"),
@@ -286,6 +288,7 @@ pub(crate) fn stored(world: &Shared, mut mapping: CaseMapping) -> CaseMapping {
         }
         Some(M::LedgerForgotten) => mapping.ledger = Ledger::default(),
         Some(M::NoBase) => mapping.state.agreed_priority = None,
+        Some(M::NoTitleBase) => mapping.state.titles.base = None,
         Some(M::DefaultsDecide) if mapping.is_linked() => {
             mapping.state.agreed_priority = mapping.state.agreed_priority.or(mapping.priority);
         }

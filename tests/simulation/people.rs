@@ -269,6 +269,23 @@ impl World {
                     card.tally.chosen = true;
                 })?;
             }
+            Deed::Retitle { case, side, long } => {
+                let id = self.case_on(case, side)?;
+                let words =
+                    if long { "since this morning, and nobody knows why".repeat(3) } else { String::new() };
+                let title = format!("Trouble {} {words}", dice.below(1_000_000));
+                // Before both titles were read once, nobody can tell a change (R30).
+                let is_known = self.shelf.of(side, &id).is_some_and(|mapping| {
+                    let was_synced = |side: Side| mapping.stored_synced_at(side).is_some();
+                    mapping.is_linked() && !mapping.relinking && Side::BOTH.into_iter().all(was_synced)
+                });
+                self.change(side, &id, |card| {
+                    card.tally.newest_title = Some(title.trim().to_owned());
+                    card.tally.titles.push(std::mem::replace(&mut card.title, title.trim().to_owned()));
+                    card.tally.retitled_by_people += 1;
+                    card.tally.retitled_unknown |= !is_known;
+                })?;
+            }
             Deed::Close { case, side } => self.close(case, side, Closing::Solved)?,
             Deed::CloseAs { case, how } => self.close(case, Company, how)?,
             Deed::Merge { case, into } => self.merge(case, into)?,
@@ -567,6 +584,7 @@ fn names(deed: Deed) -> Vec<&'static str> {
         Deed::Comment { side, .. } => at(side, "comment at google", "comment at company"),
         Deed::Attach { side, .. } => at(side, "attach at google", "attach at company"),
         Deed::Prioritise { side, .. } => at(side, "prioritise at google", "prioritise at company"),
+        Deed::Retitle { side, .. } => at(side, "retitle at google", "retitle at company"),
         Deed::Close { side, .. } => at(side, "close at google", "close at company"),
         Deed::Reopen { side, .. } => at(side, "reopen at google", "reopen at company"),
         Deed::Flag { .. } => "flag",

@@ -361,6 +361,12 @@ impl CaseSystem for SystemPort {
         self.write("set the priority", move |world| world.api_priority(side, &id, priority)).await
     }
 
+    async fn set_title(&self, id: &str, title: &str) -> Result<Option<String>, ApiError> {
+        let (side, id, title) = (self.side, id.to_owned(), title.to_owned());
+        self.write("set the title", move |world| world.api_title(side, &id, &title)).await?;
+        Ok(None)
+    }
+
     async fn close(&self, id: &str) -> Result<(), ApiError> {
         let (side, id) = (self.side, id.to_owned());
         self.write("close", move |world| world.api_status(side, &id, true)).await

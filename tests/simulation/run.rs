@@ -9,7 +9,7 @@ use std::time::Duration as StdDuration;
 
 use casebridge::cases::{CaseSystem, Visibility};
 use casebridge::entities::{Sides, ToleranceTable};
-use casebridge::sync::{Rules, StatusTable, Switches};
+use casebridge::sync::{CommentsToGoogle, Rules, StatusTable, Switches};
 use casebridge::tasks::{
     self, Caller, Deps, Mode, Outcome, Pacer, Task, TaskReport, TaskSettings, Unchanged,
 };
@@ -563,11 +563,16 @@ fn instance(world: &Shared, setting: &Setting, number: usize) -> Arc<Deps> {
                     attachments: setting.attachments,
                     priority: setting.priority,
                     status: setting.status,
+                    title: true,
                 },
                 close_on: casebridge::cases::ClosingSet::SOLVED,
                 statuses: StatusTable::new(),
                 escalation: None,
-                carry_internal_comments: setting.carry_internal,
+                comments_to_google: if setting.carry_internal {
+                    CommentsToGoogle::All
+                } else {
+                    CommentsToGoogle::Public
+                },
                 comment_visibility: if setting.internal_copies {
                     Visibility::Internal
                 } else {

@@ -15,7 +15,7 @@ use casebridge::entities::{Priority, PriorityReading, Side, Sides, ToleranceTabl
 use casebridge::progress;
 use casebridge::queue::{Enqueued, QueueError, QueuedTask, TaskQueue};
 use casebridge::store::SqliteStore;
-use casebridge::sync::{Rules, StatusTable, Switches};
+use casebridge::sync::{CommentsToGoogle, Rules, StatusTable, Switches};
 use casebridge::tasks::{Deps, Pacer, TaskSettings, Unchanged};
 use casebridge::telemetry::Metrics;
 use chrono::{DateTime, Duration, Utc};
@@ -223,6 +223,7 @@ impl CaseSystem for Desk {
             created_at: Some(self.clock.now()),
             visibility: Visibility::Public,
             by_connector: Some(false),
+            comment: None,
         });
         self.answer("attachments", file.into_iter().collect())
     }
@@ -263,6 +264,12 @@ impl CaseSystem for Desk {
         self.answer("set priority", ())?;
         self.change(id, |case| case.priority = PriorityReading::exactly(priority));
         Ok(())
+    }
+
+    async fn set_title(&self, id: &str, title: &str) -> Result<Option<String>, ApiError> {
+        self.answer("set title", ())?;
+        self.change(id, |case| title.clone_into(&mut case.title));
+        Ok(None)
     }
 
     async fn close(&self, id: &str) -> Result<(), ApiError> {
@@ -352,12 +359,18 @@ pub fn connector(
 
 /// Everything is carried; both windows are half an hour.
 pub fn settings(tolerances: ToleranceTable, syncs_per_minute: u32) -> TaskSettings {
-    let switches =
-        Switches { creation: true, comments: true, attachments: true, priority: true, status: true };
+    let switches = Switches {
+        creation: true,
+        comments: true,
+        attachments: true,
+        priority: true,
+        status: true,
+        title: true,
+    };
     TaskSettings {
         rules: Rules {
             switches,
-            carry_internal_comments: false,
+            comments_to_google: CommentsToGoogle::Public,
             comment_visibility: Visibility::Public,
             close_on: ClosingSet::default(),
             statuses: StatusTable::new(),

@@ -939,6 +939,7 @@ async fn download(client: &Client, issues: &[Issue]) -> Finding {
         created_at: file.created,
         visibility: Visibility::Public,
         by_connector: None,
+        comment: None,
     };
     let call = format!("GET attachment {}", file.id);
     let content = client.content(&listed, call).await.map_err(unnamed)?.content;
@@ -996,6 +997,7 @@ async fn edit_screen(client: &Client, id: &str, ours: &[&CustomField], needs: Ne
     let fields = ours.iter().map(|field| (field.id.as_str(), field.name.as_str()));
     let absent: Vec<&str> = fields
         .chain(needs.priority.then_some(("priority", "Priority")))
+        .chain(needs.title.then_some(("summary", "Summary")))
         .filter(|(id, _)| !screen.fields.contains_key(*id))
         .map(|(_, name)| name)
         .collect();

@@ -85,6 +85,7 @@ mod tests {
             created_at: None,
             visibility: Visibility::Public,
             by_connector: None,
+            comment: None,
         }
     }
 

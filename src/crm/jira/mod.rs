@@ -328,6 +328,14 @@ impl Jira {
         Ok(comments.into_iter().map(with_visibility).collect())
     }
 
+    /// Sets fields. A 403 is about the issue, which the connector may not edit, and not about the credentials.
+    async fn edit(&self, id: &str, fields: Value) -> Result<(), ApiError> {
+        self.client.edit(id, fields).await.map_err(|error| match error.status {
+            Some(403) => ApiError { kind: ApiErrorKind::Refused, ..error },
+            _ => error,
+        })
+    }
+
     /// Current time by Jira's clock, as far as it is known. If it is wrong, the date of a search's answer shows it.
     fn jiras_now(&self) -> DateTime<Utc> {
         let now = self.clock.now();
@@ -474,6 +482,7 @@ impl Jira {
                     author: attachment.author.map(|author| author.shown()).unwrap_or_default(),
                     created_at: attachment.created,
                     visibility: Visibility::Public,
+                    comment: None,
                 }),
                 Err(error) => {
                     tracing::warn!(issue = %id, %error, "an attachment cannot be understood and is skipped");
@@ -817,11 +826,12 @@ impl CaseSystem for Jira {
 
     async fn set_priority(&self, id: &str, priority: Priority) -> Result<(), ApiError> {
         let word = self.priorities.word(priority);
-        match self.client.edit(id, json!({ "priority": { "name": word } })).await {
-            // The connector may not edit this issue. This is about the issue and not about the credentials.
-            Err(error) if error.status == Some(403) => Err(ApiError { kind: ApiErrorKind::Refused, ..error }),
-            done => done,
-        }
+        self.edit(id, json!({ "priority": { "name": word } })).await
+    }
+
+    async fn set_title(&self, id: &str, title: &str) -> Result<Option<String>, ApiError> {
+        self.edit(id, json!({ "summary": summary(title) })).await?;
+        Ok(None)
     }
 
     async fn close(&self, id: &str) -> Result<(), ApiError> {

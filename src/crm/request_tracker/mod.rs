@@ -456,6 +456,7 @@ impl RequestTracker {
                 created_at: wire::time(part, "Created"),
                 visibility,
                 by_connector,
+                comment: Some(transaction),
             });
         }
         Ok(attachments)
@@ -807,6 +808,12 @@ impl CaseSystem for RequestTracker {
             wire::text(ticket, "Priority").and_then(|now| now.trim().parse().ok()) == Some(number)
         })
         .await
+    }
+
+    async fn set_title(&self, id: &str, title: &str) -> Result<Option<String>, ApiError> {
+        self.ticket(id).await?;
+        self.client.change(id, json!({ "Subject": one_line(title) })).await?;
+        Ok(wire::text(&self.client.ticket(id).await?, "Subject"))
     }
 
     async fn close(&self, id: &str) -> Result<(), ApiError> {

@@ -671,6 +671,12 @@ impl CaseSystem for ServiceNow {
         Err(self.client.error(ApiErrorKind::Refused, &format!("PATCH {}", self.client.path(id)?), message))
     }
 
+    async fn set_title(&self, id: &str, title: &str) -> Result<Option<String>, ApiError> {
+        let fields = Map::from_iter([("short_description".to_owned(), json!(one_line(title)))]);
+        let changed = self.client.update(id, fields).await?;
+        Ok(changed.text("short_description").map(str::to_owned))
+    }
+
     /// Resolves the record; ServiceNow itself closes resolved records after days.
     async fn close(&self, id: &str) -> Result<(), ApiError> {
         if self.is_closed(&self.client.record(id).await?) {

@@ -71,6 +71,7 @@ impl Record {
             created_at: self.time("sys_created_on"),
             visibility: Visibility::Public,
             by_connector: None,
+            comment: None,
         }
     }
 

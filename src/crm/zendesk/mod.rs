@@ -800,6 +800,12 @@ impl CaseSystem for Zendesk {
         Err(self.client.error(ApiErrorKind::Refused, &call, message))
     }
 
+    async fn set_title(&self, id: &str, title: &str) -> Result<Option<String>, ApiError> {
+        let number = self.client.number(id)?;
+        let changed = self.client.update(number, json!({ "subject": text::part(&one_line(title)) })).await?;
+        Ok(changed.ticket.get("subject").and_then(Value::as_str).map(text::join))
+    }
+
     /// Solves the ticket; Zendesk itself closes solved tickets after days.
     async fn close(&self, id: &str) -> Result<(), ApiError> {
         let number = self.client.number(id)?;
@@ -1098,6 +1104,7 @@ fn read_attachment(
         created_at: comment.created_at,
         visibility: visibility(comment),
         by_connector: comment.author_id.map(|author| Some(author) == me),
+        comment: Some(comment.id.to_string()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Cases as both systems have them: the neutral model, and [`CaseSystem`], the trait that CSAPI and every CRM implement.
 //!
-//! The five things that are kept in step are the same on both sides, so there is one trait for both, and the sync is written once for both
+//! The things that are kept in step are the same on both sides, so there is one trait for both, and the sync is written once for both
 //! directions. Differences between systems are data: [`Capabilities`].
 
 mod check;
@@ -235,6 +235,8 @@ pub struct Attachment {
     pub visibility: Visibility,
     /// True if the connector's own user added the attachment; `None` if the system cannot tell.
     pub by_connector: Option<bool>,
+    /// ID of the comment that the attachment belongs to; `None` in a system whose attachments belong to the case.
+    pub comment: Option<String>,
 }
 
 /// Comments and attachments of a case, as its system lists them.
@@ -464,6 +466,8 @@ pub struct Needs {
     pub status: bool,
     /// Set the status of an open case when Google's state changes.
     pub turn: bool,
+    /// Set titles.
+    pub title: bool,
     /// Visibility of the comments and attachments that it writes. It always writes comments, if only its own notices.
     pub visibility: Visibility,
 }
@@ -472,7 +476,15 @@ impl Needs {
     /// Returns all operations, with that visibility.
     #[must_use]
     pub const fn all(visibility: Visibility) -> Self {
-        Self { creation: true, attachments: true, priority: true, status: true, turn: true, visibility }
+        Self {
+            creation: true,
+            attachments: true,
+            priority: true,
+            status: true,
+            turn: true,
+            title: true,
+            visibility,
+        }
     }
 }
 
@@ -650,6 +662,10 @@ pub trait CaseSystem: Send + Sync {
 
     /// Sets the priority.
     async fn set_priority(&self, id: &str, priority: Priority) -> Result<(), ApiError>;
+
+    /// Sets the title, which is one line within [`Capabilities::title_limit`]. Returns the title that the system has stored, which a rule of
+    /// its own may have made from it; `None` if the answer does not say.
+    async fn set_title(&self, id: &str, title: &str) -> Result<Option<String>, ApiError>;
 
     /// Sets the email addresses that get Google's mails about a Google case, all of them.
     async fn set_subscribers(&self, id: &str, subscribers: &[String]) -> Result<(), ApiError> {

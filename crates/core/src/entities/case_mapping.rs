@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     CompanyCaseId, Entry, Escalation, Failing, Global, GoogleCaseName, KnownCase, Ledger, MappingId, Notice,
-    Order, PairState, Pending, Priority, Side, Sides, Source, Turn,
+    Order, PairState, Pending, Priority, Side, Sides, Source, Titles, Turn,
 };
 
 /// Minimum change of both systems' leads over our clock for which our clock counts as set, and maximum difference between the two.
@@ -389,6 +389,7 @@ impl CaseMapping {
         // A relinked pair has no merge base: the values of either side may be its defaults (R30: merge base).
         self.state.agreed_priority = None;
         self.state.agreed_closed = None;
+        self.state.titles = Titles::default();
     }
 
     /// Returns the company case as it was last read, if the pair still has that case.
@@ -441,6 +442,7 @@ impl CaseMapping {
         state.priority_sent_at[side] = None;
         state.unheld_priority[side] = None;
         state.unheld_at[side] = None;
+        state.titles = Titles::default();
         state.missing[side] = None;
         state.read_only[side] = None;
         state.scope[side] = None;
@@ -643,6 +645,7 @@ impl CaseMapping {
             || self.pending_status.is_some()
             || self.state.priority_sent_at != Sides::default()
             || self.state.turn.awaits_outcome()
+            || self.state.titles.awaits_outcome()
             || self.state.subscribers_sent_at.is_some()
             || self.state.escalation.sent_at.is_some()
     }

@@ -11,6 +11,7 @@ mod names;
 mod pair_state;
 mod priority;
 mod side;
+mod titles;
 mod tolerance;
 mod turn;
 
@@ -26,5 +27,6 @@ pub use pair_state::{
 };
 pub use priority::{Priority, PriorityReading, PrioritySet};
 pub use side::{Side, Sides};
+pub use titles::{RefusedTitle, TitleBegun, TitleDigest, Titles};
 pub use tolerance::{Tolerance, ToleranceTable};
 pub use turn::{GoogleState, StatusBegun, TextBegun, Turn};

@@ -10,7 +10,7 @@ use super::texts;
 use crate::cases::{Attachment, Visibility};
 use crate::entities::{
     Entry, Escalation, EscalationReason, GoogleState, ItemKind, Notice, PairState, Pending, Priority,
-    Refusable, Side, Sides, Source, Subscribed, Turn,
+    Refusable, Side, Sides, Source, Subscribed, TitleDigest, Titles, Turn,
 };
 
 /// Comment that the connector is to add.
@@ -140,6 +140,17 @@ pub enum Action {
     ShowState(String),
     /// Record how far Google's state is shown on the company case.
     NoteTurn(Box<Turn>),
+    /// Set the title of one side, since the other side's has changed (`R30`: merge base).
+    SetTitle {
+        /// Side of the case.
+        side: Side,
+        /// Title, within the limit of the side.
+        title: String,
+        /// Titles of both sides before.
+        from: Sides<TitleDigest>,
+    },
+    /// Record both titles as compared (`R30`: merge base).
+    NoteTitles(Box<Titles>),
 }
 
 impl Action {
@@ -152,6 +163,7 @@ impl Action {
             Self::Comment(comment) => Some(comment.side),
             Self::Attach { to: side, .. }
             | Self::SetPriority { side, .. }
+            | Self::SetTitle { side, .. }
             | Self::Close { side }
             | Self::Reopen { side } => Some(*side),
             Self::Resume
@@ -166,6 +178,7 @@ impl Action {
             | Self::RefusedReopening(_)
             | Self::ForgetLeftOpen
             | Self::NoteEscalation(_)
+            | Self::NoteTitles(_)
             | Self::NoteTurn(_) => None,
         }
     }
@@ -194,11 +207,13 @@ impl Action {
             | Self::ForgetStatus
             | Self::RefusedReopening(_)
             | Self::ForgetLeftOpen
-            // A refusal of these is settled at once: the next change of Google's state, or the next raise, is the next attempt.
+            // A refusal of these is settled at once: the next change of Google's state or of a title, or the next raise, is the next attempt.
             | Self::Escalate { .. }
             | Self::NoteEscalation(_)
             | Self::SetStatus { .. }
             | Self::ShowState(_)
+            | Self::SetTitle { .. }
+            | Self::NoteTitles(_)
             | Self::NoteTurn(_) => None,
         }
     }
@@ -242,6 +257,8 @@ impl Action {
             | Self::NoteEscalation(_)
             | Self::SetStatus { .. }
             | Self::ShowState(_)
+            | Self::SetTitle { .. }
+            | Self::NoteTitles(_)
             | Self::NoteTurn(_) => false,
         }
     }
@@ -253,6 +270,7 @@ impl Action {
             || matches!(
                 self,
                 Self::SetPriority { .. }
+                    | Self::SetTitle { .. }
                     | Self::SetSubscribers { .. }
                     | Self::Escalate { .. }
                     | Self::Close { .. }
@@ -291,6 +309,8 @@ impl Action {
             | Self::NoteEscalation(_)
             | Self::SetStatus { .. }
             | Self::ShowState(_)
+            | Self::SetTitle { .. }
+            | Self::NoteTitles(_)
             | Self::NoteTurn(_) => true,
         }
     }
@@ -352,6 +372,8 @@ impl Action {
             | Self::NoteEscalation(_)
             | Self::SetStatus { .. }
             | Self::ShowState(_)
+            | Self::SetTitle { .. }
+            | Self::NoteTitles(_)
             | Self::NoteTurn(_) => false,
         }
     }
@@ -395,6 +417,8 @@ impl Action {
             | Self::Escalate { .. }
             | Self::NoteEscalation(_)
             | Self::ShowState(_)
+            | Self::SetTitle { .. }
+            | Self::NoteTitles(_)
             | Self::NoteTurn(_) => {}
         }
     }
@@ -410,6 +434,7 @@ impl Action {
             },
             Self::Attach { .. } => Some("files"),
             Self::SetPriority { .. } => Some("priorities"),
+            Self::SetTitle { .. } => Some("titles"),
             Self::SetSubscribers { .. } => Some("subscribers"),
             Self::Escalate { .. } => Some("escalations"),
             Self::Close { .. } => Some("closings"),
@@ -428,6 +453,7 @@ impl Action {
             | Self::RefusedReopening(_)
             | Self::ForgetLeftOpen
             | Self::NoteEscalation(_)
+            | Self::NoteTitles(_)
             | Self::NoteTurn(_) => None,
         }
     }
@@ -493,6 +519,8 @@ impl Action {
                 format!("write {text:?} into the company case's field for Google's state")
             }
             Self::NoteTurn(_) => "note Google's state".to_owned(),
+            Self::SetTitle { side, .. } => format!("set the {side} case's title to the other side's"),
+            Self::NoteTitles(_) => "note both titles".to_owned(),
         }
     }
 }

@@ -14,6 +14,7 @@ mod route;
 mod snapshot;
 mod subscribers;
 pub mod texts;
+mod title;
 mod turn;
 
 pub use action::{Action, Blocked, CommentToWrite};
@@ -22,8 +23,8 @@ pub use company_route::{CompanyConditions, CompanyRoute, Placed, Placing, Routed
 pub use escalation::{EscalationRule, EscalationSignal};
 pub use merge::{Priorities, PriorityMerge, merge_priority};
 pub use plan::{
-    Counterpart, Pair, Plan, Remaining, Rules, Switches, Totals, Wait, counterpart_of, held_code, left_on,
-    plan,
+    CommentsToGoogle, Counterpart, Pair, Plan, Remaining, Rules, Switches, Totals, Wait, counterpart_of,
+    held_code, left_on, plan,
 };
 pub use recorded::{has_nothing_new, is_at_rest};
 pub use route::{AnyRoute, Conditions, Destination, Pattern, Patterns, Route, RouteTable, Routed, Subject};

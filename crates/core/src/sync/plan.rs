@@ -1,5 +1,6 @@
 //! Planner: compares a linked pair with its mapping, and returns the actions to do (`R11`: plan, then act).
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Duration, Utc};
@@ -11,6 +12,7 @@ use super::merge::{Priorities, merge_priority};
 use super::snapshot::{Clocks, Snapshot};
 use super::subscribers::merge_subscribers;
 use super::texts;
+use super::title;
 use super::turn::{self, StatusTable};
 use crate::cases::{
     Attachment, Capabilities, Case, Closing, ClosingSet, Comment, Needs, NewCase, Placement, Visibility,
@@ -21,9 +23,9 @@ use crate::entities::{
     PriorityReading, Refusable, Side, Sides, Source,
 };
 
-/// Switches for the five things that are kept in step.
+/// Switches for the things that are kept in step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "the five documented switches")]
+#[expect(clippy::struct_excessive_bools, reason = "the documented switches")]
 pub struct Switches {
     /// True if counterparts are created.
     pub creation: bool,
@@ -35,6 +37,8 @@ pub struct Switches {
     pub priority: bool,
     /// True if closing and reopening are carried.
     pub status: bool,
+    /// True if changed titles are carried.
+    pub title: bool,
 }
 
 /// Rules of the configuration that hold for every pair.
@@ -42,8 +46,8 @@ pub struct Switches {
 pub struct Rules {
     /// Switches for the things that are kept in step.
     pub switches: Switches,
-    /// True if internal comments of the CRM are copied to Google. False unless a person decides otherwise.
-    pub carry_internal_comments: bool,
+    /// Comments of the company case that are copied to Google.
+    pub comments_to_google: CommentsToGoogle,
     /// Visibility in the CRM of Google's comments and of the connector's own.
     pub comment_visibility: Visibility,
     /// Ways of closing a company case that close its Google case (`R32`: closed is not solved).
@@ -67,15 +71,62 @@ impl Rules {
     /// Returns the operations that are needed on that side, for `casebridge check`.
     #[must_use]
     pub fn needs(&self, side: Side) -> Needs {
-        let Switches { creation, comments: _, attachments, priority, status } = self.switches;
+        let Switches { creation, comments: _, attachments, priority, status, title } = self.switches;
         let turn = side == Side::Company && !self.statuses.is_empty();
-        Needs { creation, attachments, priority, status, turn, visibility: self.visibility_on(side) }
+        Needs { creation, attachments, priority, status, turn, title, visibility: self.visibility_on(side) }
     }
 
-    /// Returns true if an item of that visibility must stay on its side.
-    pub(super) fn is_private(&self, side: Side, visibility: Visibility) -> bool {
-        side == Side::Company && visibility == Visibility::Internal && !self.carry_internal_comments
+    /// Returns true if a comment must stay on its side.
+    pub(super) fn keeps_comment(&self, side: Side, comment: &Comment) -> bool {
+        side == Side::Company
+            && match self.comments_to_google {
+                CommentsToGoogle::Public => comment.visibility == Visibility::Internal,
+                CommentsToGoogle::All => false,
+                CommentsToGoogle::Marked => !is_marked(comment),
+            }
     }
+
+    /// Returns true if a file must stay on its side. `comments` are those of its case.
+    pub(super) fn keeps_file(&self, side: Side, file: &Attachment, comments: &[Comment]) -> bool {
+        side == Side::Company
+            && match self.comments_to_google {
+                CommentsToGoogle::Public => file.visibility == Visibility::Internal,
+                CommentsToGoogle::All => false,
+                CommentsToGoogle::Marked => {
+                    let is_its_own = |comment: &&Comment| file.comment.as_ref() == Some(&comment.id);
+                    !comments.iter().find(is_its_own).is_some_and(is_marked)
+                }
+            }
+    }
+
+    /// Returns a comment as it is carried: without the mark that lets it leave the house.
+    fn as_carried<'c>(&self, side: Side, comment: &'c Comment) -> Cow<'c, Comment> {
+        match texts::after_mark(&comment.body) {
+            Some(body) if side == Side::Company && self.comments_to_google == CommentsToGoogle::Marked => {
+                let earlier_body = comment.earlier_body.as_deref();
+                let earlier_body =
+                    earlier_body.map(|earlier| texts::after_mark(earlier).unwrap_or(earlier).to_owned());
+                Cow::Owned(Comment { body: body.to_owned(), earlier_body, ..comment.clone() })
+            }
+            Some(_) | None => Cow::Borrowed(comment),
+        }
+    }
+}
+
+/// Comments of the company case that are copied to Google. Files follow the comment that they belong to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CommentsToGoogle {
+    /// Those that are not internal, unless a person decides otherwise.
+    #[default]
+    Public,
+    /// All.
+    All,
+    /// Internal ones that begin with [`texts::MARK`], for a desk in which everybody else's are for the requester.
+    Marked,
+}
+
+fn is_marked(comment: &Comment) -> bool {
+    comment.visibility == Visibility::Internal && texts::after_mark(&comment.body).is_some()
 }
 
 /// Linked pair as a sync has read it.
@@ -193,6 +244,7 @@ pub fn plan(source: Side, pair: Pair<'_>, rules: &Rules, facts: Sides<&Capabilit
     planner.adopt();
     planner.link_back();
     planner.carry(source);
+    planner.title();
     planner.turn();
     planner.escalation();
     planner.plan
@@ -693,6 +745,40 @@ impl<'a> Planner<'a> {
         self.plan.actions.extend(status.rest);
     }
 
+    /// Adds actions before those that close a case.
+    fn before_closing(&mut self, actions: Vec<Action>) {
+        let closes = |action: &Action| matches!(action, Action::Close { .. });
+        let at = self.plan.actions.iter().position(closes).unwrap_or(self.plan.actions.len());
+        self.plan.actions.splice(at..at, actions);
+    }
+
+    /// Plans the title of the case whose counterpart has another one now (`R30`: merge base). A sync of either side does, since both have
+    /// read both cases.
+    fn title(&mut self) {
+        let mapping = self.pair.mapping;
+        if !self.rules.switches.title {
+            let settled =
+                mapping.state.titles.switched_off().map(|titles| Action::NoteTitles(Box::new(titles)));
+            self.plan.actions.extend(settled);
+            return;
+        }
+        let is_fixed =
+            |side: Side| self.pair.snapshot(side).case.closed || mapping.state.read_only[side].is_some();
+        let sent_before = |side: Side| self.pair.clocks.now - self.facts[side].in_flight_window;
+        let decision = title::decide(title::Facts {
+            titles: &mapping.state.titles,
+            cases: Sides { google: &self.pair.google.case, company: &self.pair.company.case },
+            is_fixed: Sides { google: is_fixed(Side::Google), company: is_fixed(Side::Company) },
+            systems: self.facts,
+            now: self.pair.clocks.now,
+            sent_before: Sides { google: sent_before(Side::Google), company: sent_before(Side::Company) },
+        });
+        if let Some((side, at)) = decision.waits_for {
+            self.waits_for(side, at);
+        }
+        self.before_closing(decision.actions);
+    }
+
     /// Plans the company case's status and text for Google's state. A sync of either side does, since both have read both cases. A text is
     /// written before the case is closed.
     fn turn(&mut self) {
@@ -715,9 +801,7 @@ impl<'a> Planner<'a> {
         if let Some(at) = decision.waits_for {
             self.waits_for(Side::Company, at);
         }
-        let closes = |action: &Action| matches!(action, Action::Close { .. });
-        let at = self.plan.actions.iter().position(closes).unwrap_or(self.plan.actions.len());
-        self.plan.actions.splice(at..at, decision.actions);
+        self.before_closing(decision.actions);
     }
 
     /// Plans the escalation of the Google case, or the notice that something is missing for it. A sync of either side does, since both have
@@ -828,6 +912,7 @@ impl<'a> Planner<'a> {
                 if self.comment_is_under_way(target) {
                     break;
                 }
+                let comment = &*self.rules.as_carried(source, comment);
                 let bodies = if self.ledger.lacks_parts(target, &comment.id) {
                     // Version 0.1 began to copy it, and split the text as that version read it.
                     texts::comment_parts(source, &comment.as_read_earlier(), self.facts[target])
@@ -864,7 +949,7 @@ impl<'a> Planner<'a> {
 
     /// Returns true if a person wrote the comment, the other side may see it, and it is not known to have been carried and forgotten.
     fn is_to_be_carried(&self, side: Side, comment: &Comment) -> bool {
-        let private = self.rules.is_private(side, comment.visibility);
+        let private = self.rules.keeps_comment(side, comment);
         let is_over = self.is_over(side, comment.created_at);
         let may_be_ours =
             self.pending.iter().any(|pending| pending.side == side && texts::is_outcome_of(pending, comment));
@@ -917,7 +1002,10 @@ impl<'a> Planner<'a> {
                 markers::google_description_header(&company)
             }
         });
-        let text = texts::mirrored(source, &header, &case.title, &case.description, self.facts[target]);
+        // The title may have been changed since. The parts follow a description that begins with the title that was cut, or with none.
+        let created = &self.pair.snapshot(target).case.description;
+        let title = texts::cut_title_of(created).unwrap_or_default();
+        let text = texts::mirrored(source, &header, title, &case.description, self.facts[target]);
         // The description may have been edited since. The number of parts stays the one that was recorded when the counterpart was created.
         let parts = usize::try_from(self.pair.mapping.description_parts).unwrap_or(usize::MAX);
         let bodies: Vec<String> = text.further.into_iter().take(parts - 1).collect();
@@ -970,7 +1058,7 @@ impl<'a> Planner<'a> {
     fn attachment(&mut self, from: Side, attachment: &Attachment) {
         let to = from.other();
         let source = Source::Attachment { id: attachment.id.clone() };
-        let private = self.rules.is_private(from, attachment.visibility);
+        let private = self.rules.keeps_file(from, attachment, &self.pair.snapshot(from).comments);
         if private
             || self.is_over(from, attachment.created_at)
             || self.ledger.wrote(from, ItemKind::Attachment, &attachment.id)

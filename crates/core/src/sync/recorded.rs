@@ -15,13 +15,13 @@ pub fn has_nothing_new(side: Side, mapping: &CaseMapping, content: &Content, rul
     let comment = |comment: &Comment| {
         (comment.created_at.is_some() && comment.created_at < forgotten)
             || mapping.ledger.wrote(side, ItemKind::Comment, &comment.id)
-            || rules.is_private(side, comment.visibility)
+            || rules.keeps_comment(side, comment)
             || mapping.ledger.has_whole_comment(target, &comment.id)
     };
     let attachment = |file: &Attachment| {
         (file.created_at.is_some() && file.created_at < forgotten)
             || mapping.ledger.wrote(side, ItemKind::Attachment, &file.id)
-            || rules.is_private(side, file.visibility)
+            || rules.keeps_file(side, file, &content.comments)
             || mapping.ledger.has_copy(target, &Source::Attachment { id: file.id.clone() })
     };
     // It need not be a comment that is carried.
@@ -57,6 +57,7 @@ pub fn is_at_rest(mapping: &CaseMapping, side: Side, clocks: Clocks) -> bool {
         && mapping.pending_creation.is_none()
         && mapping.pending_status.is_none()
         && !state.turn.awaits_outcome()
+        && !state.titles.is_outstanding()
         && !mapping.relinking
         && !mapping.paused
         && mapping.gone.is_none()

@@ -405,6 +405,45 @@ pub fn description_header(from: Side, case: &Case, home: Option<&str>) -> String
     }
 }
 
+/// Mark of an internal comment that goes to Google, where [`CommentsToGoogle::Marked`](super::CommentsToGoogle::Marked) is configured.
+pub const MARK: &str = "#google";
+
+/// Returns the text after the mark; `None` if the text does not begin with it.
+#[must_use]
+pub(super) fn after_mark(text: &str) -> Option<&str> {
+    let text = text.trim_start();
+    let (mark, rest) = text.split_at_checked(MARK.len())?;
+    let ends = |c: char| c.is_whitespace() || matches!(c, ':' | ',');
+    let is_mark = mark.eq_ignore_ascii_case(MARK) && (rest.is_empty() || rest.starts_with(ends));
+    is_mark.then(|| rest.trim_start_matches(ends))
+}
+
+/// Returns a title as a case shows it: in one line, without the spaces that systems remove. Empty if it has none.
+#[must_use]
+pub fn shown_title(title: &str) -> String {
+    one_line(title, "")
+}
+
+/// Returns a title in one line, with the characters that the target takes, and the same within the target's limit.
+fn title_on(title: &str, target: &Capabilities) -> (String, String) {
+    let full = one_line(&holdable(title, target), "(no title)");
+    let cut = cut_to(&full, target.title_limit);
+    (full, cut)
+}
+
+/// Returns the title that a counterpart of a case with this title has.
+#[must_use]
+pub(super) fn mirrored_title(title: &str, target: &Capabilities) -> String {
+    title_on(title, target).1
+}
+
+/// Returns the whole title that a counterpart's description begins with, since it was cut for the counterpart's own title.
+#[must_use]
+pub(super) fn cut_title_of(description: &str) -> Option<&str> {
+    let (_header, body) = description.split_once('\n')?;
+    body.lines().next()?.strip_prefix("Title: ")
+}
+
 /// Returns title and texts on the other side of a case of `from`, under this header.
 #[must_use]
 pub fn mirrored(
@@ -414,8 +453,7 @@ pub fn mirrored(
     description: &str,
     target: &Capabilities,
 ) -> MirroredText {
-    let full_title = one_line(&holdable(title, target), "(no title)");
-    let title = cut_to(&full_title, target.title_limit);
+    let (full_title, title) = title_on(title, target);
     let mut body = holdable(description, target);
     if title != full_title {
         body = format!("Title: {full_title}\n\n{body}");
@@ -669,7 +707,7 @@ fn cut_to(text: &str, limit: TextLimit) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use chrono::Duration;
     use proptest::prelude::*;
 
@@ -690,7 +728,7 @@ mod tests {
         assert_eq!(all.len(), 10, "each says something else");
     }
 
-    fn capabilities(comment_limit: TextLimit) -> Capabilities {
+    pub(in crate::sync) fn capabilities(comment_limit: TextLimit) -> Capabilities {
         Capabilities {
             name: "Test",
             reopen: true,
@@ -721,6 +759,22 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_is_a_word_of_its_own_at_the_beginning() {
+        for (text, after) in [
+            ("#google Look at the quota", Some("Look at the quota")),
+            ("#Google: Look", Some("Look")),
+            (" \n#google\nLook\nthere", Some("Look\nthere")),
+            ("#google", Some("")),
+            ("#googled it", None),
+            ("see #google", None),
+            ("#googlé", None),
+            ("", None),
+        ] {
+            assert_eq!(after_mark(text), after, "{text:?}");
+        }
+    }
+
+    #[test]
     fn the_explanation_of_a_file_is_known_by_its_text() {
         let attachment = Attachment {
             id: "10005".to_owned(),
@@ -731,6 +785,7 @@ mod tests {
             created_at: None,
             visibility: Visibility::Public,
             by_connector: None,
+            comment: None,
         };
         let target = capabilities(TextLimit::code_points(2_000));
         let text = attachment_refused(Side::Company, "10003", &attachment, "it is too large", &target);
@@ -961,6 +1016,8 @@ mod tests {
             text.description,
             format!("{}\nTitle: {}\n\nBody", markers::COMPANY_DESCRIPTION_HEADER, title.trim())
         );
+        assert_eq!(cut_title_of(&text.description), Some(title.trim()));
+        assert_eq!(cut_title_of("HEADER:\nBody\nTitle: not the first line"), None);
         let header = markers::google_description_header(&COMPANY);
         let empty = mirrored(Side::Company, &header, " \n", "", &target);
         assert_eq!(empty.title, "(no title)");

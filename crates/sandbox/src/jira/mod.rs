@@ -492,6 +492,11 @@ impl SandboxJira {
         Ok(())
     }
 
+    /// Sets the summary.
+    pub fn set_summary(&self, issue: &str, summary: &str) -> Result<(), SandboxJiraError> {
+        self.edit(issue, |doc| summary.clone_into(&mut doc.summary))
+    }
+
     /// Sets the priority, by name.
     pub fn set_priority(&self, issue: &str, priority: &str) -> Result<(), SandboxJiraError> {
         let priority = priority_named(priority)?;

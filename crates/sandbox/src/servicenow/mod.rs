@@ -529,6 +529,11 @@ impl SandboxServiceNow {
         self.edit(id, "Jane Roe", &[(GOOGLE_NAME_COLUMN, name.unwrap_or_default())])
     }
 
+    /// Sets the short description.
+    pub fn set_short_description(&self, id: &str, text: &str) -> Result<(), SandboxServiceNowError> {
+        self.edit(id, "Jane Roe", &[("short_description", text)])
+    }
+
     /// Sets the priority, by its value. An incident gets the impact and urgency that lead to this priority.
     pub fn set_priority(&self, id: &str, priority: &str) -> Result<(), SandboxServiceNowError> {
         let rank = priority.parse::<u8>().unwrap_or(3).clamp(1, 5);

@@ -511,6 +511,11 @@ impl SandboxZendesk {
         Ok(())
     }
 
+    /// Sets the subject.
+    pub fn set_subject(&self, ticket: &str, subject: &str) -> Result<(), SandboxZendeskError> {
+        self.edit(ticket, |doc| subject.clone_into(&mut doc.subject))
+    }
+
     /// Sets or clears the priority.
     pub fn set_priority(&self, ticket: &str, priority: Option<&str>) -> Result<(), SandboxZendeskError> {
         let priority = priority.map(known_priority).transpose()?;

@@ -94,6 +94,7 @@ macro_rules! crm_contract {
             an_upload_that_breaks_off_leaves_nothing
             an_attachment_beyond_the_limit_is_unacceptable
             every_priority_can_be_set_and_read
+            a_title_can_be_set_and_read
             closing_closes_and_again_succeeds
             reopening_reopens_or_says_that_it_cannot
             what_belongs_to_no_case_is_not_found
@@ -566,6 +567,23 @@ pub async fn every_priority_can_be_set_and_read(crm: &dyn CrmUnderTest) {
     assert!(stands_for(&got(crm, &id).await.priority, Priority::P3));
 }
 
+pub async fn a_title_can_be_set_and_read(crm: &dyn CrmUnderTest) {
+    let system = crm.system();
+    let id = created(crm, 1).await.id;
+    for title in ["The disk is full", "Grüße & <b>100 %</b> \"{{quoted}}\"", "The disk is full"] {
+        crm.tick().await;
+        system.set_title(&id, title).await.unwrap();
+        assert_eq!(got(crm, &id).await.title, title);
+        let updated = got(crm, &id).await.updated_at;
+        system.set_title(&id, title).await.unwrap();
+        assert_eq!(got(crm, &id).await.title, title, "again, which changes nothing: {updated:?}");
+    }
+    let limit = system.capabilities().title_limit;
+    let longest = (1..=500).rev().map(|length| "x".repeat(length)).find(|title| limit.holds(title)).unwrap();
+    system.set_title(&id, &longest).await.unwrap();
+    assert_eq!(got(crm, &id).await.title, longest);
+}
+
 pub async fn closing_closes_and_again_succeeds(crm: &dyn CrmUnderTest) {
     let system = crm.system();
     let id = created(crm, 1).await.id;
@@ -611,6 +629,7 @@ pub async fn what_belongs_to_no_case_is_not_found(crm: &dyn CrmUnderTest) {
         ("upload", system.upload(&id, whole_attachment("a.txt", b"abc")).await.err()),
         ("link", system.link(&id, "organizations/1/cases/2").await.err()),
         ("set_priority", system.set_priority(&id, Priority::P0).await.err()),
+        ("set_title", system.set_title(&id, "A title").await.err()),
         ("close", system.close(&id).await.err()),
         ("reopen", system.reopen(&id).await.err()),
     ];

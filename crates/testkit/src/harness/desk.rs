@@ -38,6 +38,9 @@ pub trait Desk: Send + Sync {
     /// Sets the priority.
     async fn sets_priority(&self, case: &str, priority: Priority);
 
+    /// Changes the title.
+    async fn retitles(&self, case: &str, title: &str);
+
     /// Closes a case, as done.
     async fn closes(&self, case: &str);
 

@@ -223,6 +223,10 @@ impl Desk for JiraDesk {
         self.jira.set_priority(case, words().word(priority)).unwrap();
     }
 
+    async fn retitles(&self, case: &str, title: &str) {
+        self.jira.set_summary(case, title).unwrap();
+    }
+
     async fn closes(&self, case: &str) {
         self.jira.transition(case, "Done").unwrap();
     }

@@ -35,7 +35,7 @@ use casebridge::queue::cron_yaml::CronConfig;
 use casebridge::sandbox::csapi::{Author, CLASSIFICATION_ID, NewCase, Priority, SandboxCsapi};
 use casebridge::sandbox::faults::{Fault, Faults};
 use casebridge::store::{MappingFilter, Store};
-use casebridge::sync::{Placing, RouteTable, Rules, StatusTable, Switches};
+use casebridge::sync::{CommentsToGoogle, Placing, RouteTable, Rules, StatusTable, Switches};
 use casebridge::tasks::{Deps, Pacer, Since, TaskSettings, Unchanged};
 use casebridge::telemetry::Metrics;
 use chrono::{Duration, TimeZone as _, Utc};
@@ -75,13 +75,19 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let switches =
-            Switches { creation: true, comments: true, attachments: true, priority: true, status: true };
+        let switches = Switches {
+            creation: true,
+            comments: true,
+            attachments: true,
+            priority: true,
+            status: true,
+            title: true,
+        };
         Self {
             setup: Setup::default(),
             rules: Rules {
                 switches,
-                carry_internal_comments: false,
+                comments_to_google: CommentsToGoogle::Public,
                 comment_visibility: Visibility::Internal,
                 close_on: ClosingSet::default(),
                 statuses: StatusTable::new(),

@@ -186,6 +186,10 @@ impl Desk for ServiceNowDesk {
         self.servicenow.set_priority(case, words().word(priority)).unwrap();
     }
 
+    async fn retitles(&self, case: &str, title: &str) {
+        self.servicenow.set_short_description(case, title).unwrap();
+    }
+
     async fn closes(&self, case: &str) {
         self.servicenow.resolve(case).unwrap();
     }

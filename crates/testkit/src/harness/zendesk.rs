@@ -203,6 +203,10 @@ impl Desk for ZendeskDesk {
         self.zendesk.set_priority(case, Some(words().word(priority))).unwrap();
     }
 
+    async fn retitles(&self, case: &str, title: &str) {
+        self.zendesk.set_subject(case, title).unwrap();
+    }
+
     async fn closes(&self, case: &str) {
         self.zendesk.set_status(case, "solved").unwrap();
     }

@@ -15,6 +15,7 @@ pub mod outages;
 pub mod placing;
 pub mod privacy;
 pub mod silence;
+pub mod titles;
 pub mod travel;
 pub mod turn;
 
@@ -38,7 +39,7 @@ macro_rules! scenarios {
             travel::many_syncs_of_one_case_at_the_same_moment_double_nothing [];
             travel::while_the_flag_is_away_nothing_is_carried_and_when_it_is_back_nothing_is_missing [];
             travel::a_clone_does_not_take_its_originals_google_case [];
-            travel::each_of_the_five_things_can_be_switched_off [];
+            travel::each_of_the_things_can_be_switched_off [];
             creation::a_creation_whose_answer_was_lost_leaves_one_counterpart_on_either_side [Faults, ClockInHand];
             creation::a_creation_whose_answer_was_lost_is_found_though_the_search_is_late [Faults, ClockInHand];
             creation::an_answer_that_comes_after_the_timeout_doubles_nothing [Faults, Setups, ClockInHand];
@@ -64,6 +65,7 @@ macro_rules! scenarios {
             content::a_copy_that_was_deleted_in_the_crm_is_not_made_again [DeletingComments, ClockInHand];
             content::files_deleted_by_hand_are_not_made_again_on_either_side [DeletingFiles, ClockInHand];
             privacy::what_is_internal_goes_to_google_only_if_configured_and_googles_arrive_as_configured [InternalComments];
+            privacy::where_comments_are_marked_only_internal_ones_with_the_mark_go_to_google [InternalComments];
             privacy::unless_configured_otherwise_nothing_that_the_connector_writes_is_public [InternalComments];
             leaving::a_case_reopened_at_google_whose_company_case_cannot_be_reopened_is_no_ping_pong [Setups, ClockInHand];
             leaving::a_pair_closed_on_both_sides_at_once_is_only_noted [];
@@ -115,6 +117,9 @@ macro_rules! scenarios {
             escalation::a_raised_company_case_escalates_its_google_case_once_and_again_only_when_it_is_raised_again [];
             escalation::what_an_escalation_lacks_and_what_google_refuses_is_told_once [];
             escalation::an_escalation_whose_answer_was_lost_is_made_once [ClockInHand];
+            titles::a_changed_title_follows_both_ways_and_of_two_the_companys_wins [];
+            titles::a_title_that_is_cut_for_the_crm_is_not_carried_back [];
+            titles::a_title_whose_answer_was_lost_is_set_once [ClockInHand];
             placing::a_company_cases_route_decides_its_google_project_classification_and_language_once [];
             placing::a_field_of_a_company_case_names_its_google_project_and_a_wrong_one_is_told_once [];
             placing::a_routed_creation_whose_answer_was_lost_is_found_in_its_project_and_repeated_as_it_was_decided [ClockInHand];

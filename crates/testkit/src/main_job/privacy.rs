@@ -1,6 +1,7 @@
 //! Who may read what: internal comments stay in the company, and what comes from Google arrives as it is configured.
 
 use casebridge::cases::Visibility;
+use casebridge::sync::CommentsToGoogle;
 
 use crate::harness::crm::Crm;
 use crate::harness::{Options, World};
@@ -12,7 +13,9 @@ pub async fn what_is_internal_goes_to_google_only_if_configured_and_googles_arri
         [(false, Visibility::Internal), (false, Visibility::Public), (true, Visibility::Internal)]
     {
         let mut options = Options::default();
-        options.rules.carry_internal_comments = carry_internal;
+        if carry_internal {
+            options.rules.comments_to_google = CommentsToGoogle::All;
+        }
         options.rules.comment_visibility = comment_visibility;
         let world = World::with(crm, options).await;
         let (case, company) = world.pair().await;
@@ -44,6 +47,25 @@ pub async fn what_is_internal_goes_to_google_only_if_configured_and_googles_arri
         assert_eq!((copy.visibility, copy.by_connector), (comment_visibility, true), "{what}");
         world.assert_quiet().await;
     }
+}
+
+pub async fn where_comments_are_marked_only_internal_ones_with_the_mark_go_to_google(crm: &dyn Crm) {
+    let mut options = Options::default();
+    options.rules.comments_to_google = CommentsToGoogle::Marked;
+    let world = World::with(crm, options).await;
+    let (case, company) = world.pair().await;
+    world.company_says(&company, "for the requester").await;
+    world.company_says(&company, "#google for the requester as well").await;
+    world.desk.says(&company, "between us", Visibility::Internal).await;
+    world.desk.says(&company, "#googled it", Visibility::Internal).await;
+    world.desk.says(&company, "#google Look at the quota", Visibility::Internal).await;
+    world.company_attaches(&company, "for-the-requester.txt", b"open").await;
+    world.google_says(&case, "from Google");
+    world.settle().await;
+    assert_eq!(world.copies_at_google(&case), ["Look at the quota"]);
+    assert!(world.csapi.attachments(&case).unwrap().is_empty());
+    assert_eq!(world.copies_in_crm(&company).await, ["from Google"]);
+    world.assert_quiet().await;
 }
 
 pub async fn unless_configured_otherwise_nothing_that_the_connector_writes_is_public(crm: &dyn Crm) {

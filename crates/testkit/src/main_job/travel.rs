@@ -311,8 +311,8 @@ pub async fn a_clone_does_not_take_its_originals_google_case(crm: &dyn Crm) {
     world.assert_quiet().await;
 }
 
-pub async fn each_of_the_five_things_can_be_switched_off(crm: &dyn Crm) {
-    for off in ["creation", "comments", "attachments", "priority", "status"] {
+pub async fn each_of_the_things_can_be_switched_off(crm: &dyn Crm) {
+    for off in ["creation", "comments", "attachments", "priority", "title", "status"] {
         let mut options = Options::default();
         let switches = &mut options.rules.switches;
         match off {
@@ -320,6 +320,7 @@ pub async fn each_of_the_five_things_can_be_switched_off(crm: &dyn Crm) {
             "comments" => switches.comments = false,
             "attachments" => switches.attachments = false,
             "priority" => switches.priority = false,
+            "title" => switches.title = false,
             _ => switches.status = false,
         }
         let world = World::with(crm, options).await;
@@ -333,16 +334,20 @@ pub async fn each_of_the_five_things_can_be_switched_off(crm: &dyn Crm) {
         world.google_says(&case, "a comment");
         world.google_attaches(&case, "a.txt", b"a");
         world.csapi.set_priority(&case, GooglePriority::P0).unwrap();
+        world.csapi.set_display_name(&case, "Disk is full").unwrap();
         world.csapi.close(&case).unwrap();
         world.settle().await;
         let view = world.company(&company).await;
-        let carried =
-            (view.comments.len() == 1, view.files.len() == 1, view.has_priority(Priority::P0), view.closed);
-        assert_eq!(
-            carried,
-            (off != "comments", off != "attachments", off != "priority", off != "status"),
-            "{off}"
-        );
+        let carried = [
+            ("comments", view.comments.len() == 1),
+            ("attachments", view.files.len() == 1),
+            ("priority", view.has_priority(Priority::P0)),
+            ("title", view.title == "Disk is full"),
+            ("status", view.closed),
+        ];
+        for (what, carried) in carried {
+            assert_eq!(carried, off != what, "{what} without {off}");
+        }
         world.assert_quiet().await;
     }
 }
