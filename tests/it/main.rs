@@ -15,6 +15,7 @@ mod csapi_client;
 mod deploy_files;
 mod embedded_cron;
 mod embedded_queue;
+mod example_desk;
 mod google_credentials;
 mod google_files;
 mod hostile_crm;
