@@ -446,7 +446,7 @@ async fn pushed(table: &mut Table) {
         for (number, (case, issue)) in (0..table.size(1_000)).zip(pairs.iter().cycle()) {
             let (csapi, jira) = (bench.systems.csapi.clone(), bench.systems.jira.clone());
             let (case, issue) = (case.clone(), issue.clone());
-            let words = format!("{WORDS}, for the {number}th time");
+            let words = format!("{WORDS} at the {from} side, for the {number}th time");
             waits.spawn(async move {
                 let began = Instant::now();
                 let said = match from {
