@@ -50,7 +50,7 @@ pub(super) fn words(text: &str) -> Vec<String> {
     parts.filter(|part| part.contains('@')).map(str::to_owned).collect()
 }
 
-/// What to do about a field that a case does not show.
+/// Advice in the error about a field that a case does not show.
 pub(super) const CORRECT_FIELD: &str = "correct the route's match, or the key of [google] that names it";
 
 /// Lists what a check has looked up: fields, the names that routes match exactly, and sources of addresses.

@@ -704,7 +704,7 @@ fn without_title(text: &str) -> &str {
     titled.map_or(text, |(_, text)| text)
 }
 
-/// Whether a title is another one, or that as it was cut for the other system.
+/// Returns true if both titles are equal, or one is the other as it was cut for a system.
 fn is_same_title(one: &str, other: &str) -> bool {
     let is_cut =
         |cut: &str, whole: &str| cut.strip_suffix('…').is_some_and(|beginning| whole.starts_with(beginning));

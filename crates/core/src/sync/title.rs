@@ -430,7 +430,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever people write and whichever answers are lost, nothing is sent twice for one change, and both sides come to rest.
+        /// Each change is sent at most once, and both sides come to rest, with any titles and any lost answers.
         #[test]
         fn no_title_goes_back_and_forth(
             first in (words(), words()),
