@@ -316,7 +316,7 @@ mod tests {
         world.sync(Answer::Comes);
         assert_eq!(world.company.title, "Google's new words");
         // A rule of the company's made something else of the title when the case was created.
-        let mut world = World::new("A", "[GCP] A");
+        let world = World::new("A", "[GCP] A");
         world.assert_at_rest();
         assert_eq!(world.shown(), ("A", "[GCP] A"));
     }
