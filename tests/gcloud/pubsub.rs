@@ -14,7 +14,9 @@ use axum::{Json, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use casebridge::clock::{Clock as _, SystemClock};
-use casebridge::sandbox::csapi::{Author, CLASSIFICATION_ID, NewCase, Priority, SandboxCsapi};
+use casebridge::sandbox::csapi::{
+    Author, CLASSIFICATION_ID, EventSubscription, NewCase, Priority, SandboxCsapi,
+};
 use casebridge::sandbox::jira::{SandboxJira, SandboxJiraSettings};
 use casebridge_testkit::harness::serve;
 use casebridge_testkit::service::free_port;
@@ -136,7 +138,7 @@ async fn the_pubsub_emulator_delivers_by_push_and_by_pull_to_the_real_binary() {
         let has =
             || jira.issues()[0].comments.iter().any(|comment| comment.body.contains("Look at the quota"));
         until("the comment arrives", has).await;
-        let states: Vec<&str> = csapi.event_subscriptions().iter().map(|known| known.state()).collect();
+        let states: Vec<&str> = csapi.event_subscriptions().iter().map(EventSubscription::state).collect();
         assert_eq!(states, ["WORKING"]);
         running.kill().await.unwrap();
         ask(reqwest::Method::DELETE, &subscription, json!({})).await;

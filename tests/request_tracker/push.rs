@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use casebridge::cases::Hint;
+use casebridge::clock::{Clock as _, SystemClock};
 use casebridge::crm::CrmSettings;
 use casebridge::entities::{CompanyCaseId, FirstSeen};
 use casebridge::push::CompanyReceiver;
 use casebridge_testkit::scripted::{Say, Scripted};
-use chrono::Utc;
 use reqwest::header::{HeaderMap, HeaderValue};
 
 use crate::server::Server;
@@ -25,11 +25,11 @@ async fn the_documented_scrip_tells_of_each_change_of_a_ticket() {
     server.alter(
         &slot,
         &format!(
-            r#"open( my $file, '<', '{scrip}' ) or die; my $code = do {{ local $/; <$file> }};
+            r"open( my $file, '<', '{scrip}' ) or die; my $code = do {{ local $/; <$file> }};
             my $scrip = RT::Scrip->new($system);
             must( $scrip->Create( Queue => $queue->Id, Description => 'casebridge', Template => 'Blank',
                 ScripCondition => 'On Transaction', ScripAction => 'User Defined',
-                CustomPrepareCode => 'return 1;', CustomCommitCode => $code ) );"#
+                CustomPrepareCode => 'return 1;', CustomCommitCode => $code ) );"
         ),
     );
     let jane = server.jane();
@@ -44,7 +44,7 @@ async fn the_documented_scrip_tells_of_each_change_of_a_ticket() {
         let mut headers = HeaderMap::new();
         let secret = asked.header("x-casebridge-secret").unwrap();
         headers.insert("x-casebridge-secret", HeaderValue::from_str(secret).unwrap());
-        let hints = receiver.receive(&headers, asked.json().to_string().as_bytes(), Utc::now()).unwrap();
+        let hints = receiver.receive(&headers, asked.json().to_string().as_bytes(), SystemClock.now()).unwrap();
         let [Hint { case: named, item: None, user: Some(user) }] = hints.as_slice() else {
             panic!("{hints:?}")
         };
