@@ -31,7 +31,8 @@ fmt:
     cargo fmt --all
 
 lint:
-    cargo clippy --locked --workspace --all-targets --test clients --test clocks --test gcloud --test namespaces --test request_tracker --test simulation -- -D warnings
+    cargo clippy --locked --workspace --all-targets -- -D warnings
+    cargo clippy --locked --test clients --test clocks --test gcloud --test namespaces --test request_tracker --test simulation -- -D warnings
 
 docs:
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
