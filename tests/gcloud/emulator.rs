@@ -111,7 +111,9 @@ impl Emulator {
         // even by a signal, and then it takes Java with it.
         let mut process = Command::new("sh")
             .args(["-c", "\"$@\" < /dev/null & java=$!; cat > /dev/null; kill -9 $java", "sh", "java"])
-            .args(["-Duser.language=en", "-Xmx512m", "-cp"])
+            .args(["-Duser.language=en", "-Xmx512m"])
+            // They live for minutes: the second compiler takes more time than its code saves.
+            .args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp"])
             .arg(&jar)
             .args(kind.arguments())
             .args(["--host=127.0.0.1".to_owned(), format!("--port={port}")])
