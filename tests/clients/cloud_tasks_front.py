@@ -10,7 +10,14 @@ the REST call accepts follows the discovery document of Cloud Tasks v2; unknown 
 With --clock time stands still until POST /stub/run moves it, and nothing runs but in that call; without it time is the
 machine's. With several --target, each delivery goes to the next one, as to the instances of a service. With --workers so many
 tasks are under way at the same time, of each queue no more than its max_concurrent_requests; the stub alone delivers one after
-the other. Prints its port, and ends when its standard input does. Beside the REST call:
+the other. Prints its port, and ends when its standard input does.
+
+    cloud_tasks_front.py --sdk ROOT --listen PATH
+
+Imports Google's code once, listens on a Unix socket there, and prints a line when it does. Each connection gets a process of its own: it
+sends the other arguments as one line of JSON, is answered the port, and that process ends when the connection does.
+
+Beside the REST call:
 
     POST /stub/run    {"now": SECONDS}      runs what is due then; answers {"next_due": SECONDS or null}
     POST /stub/faults ["lost", "503", …]    what happens to the next calls: an answer lost after the work was done, or a refusal
@@ -31,20 +38,31 @@ import json
 import logging
 import os
 import re
+import select
+import signal
+import socket
 import sys
 import threading
 import time
 import urllib.parse
 
 
-def arguments():
+def arguments(given=None):
     parser = argparse.ArgumentParser()
-    for name in ("sdk", "queue-yaml", "parent"):
+    for name in ("queue-yaml", "parent"):
         parser.add_argument("--" + name, required=True)
     parser.add_argument("--target", required=True, action="append")
     parser.add_argument("--clock", type=float)
     parser.add_argument("--workers", type=int, default=1)
-    return parser.parse_args()
+    return parser.parse_args(given)
+
+
+def before_all():
+    """The arguments that count before Google's code is imported, and the others."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--sdk", required=True)
+    parser.add_argument("--listen")
+    return parser.parse_known_args()
 
 
 def add_sdk_to_path(root):
@@ -58,8 +76,8 @@ def add_sdk_to_path(root):
     ]
 
 
-OPTIONS = arguments()
-add_sdk_to_path(OPTIONS.sdk)
+FIRST, REST = before_all()
+add_sdk_to_path(FIRST.sdk)
 
 from google.appengine.api import request_info  # noqa: E402
 from google.appengine.api.taskqueue import taskqueue_service_bytes_pb2 as pb  # noqa: E402
@@ -448,16 +466,49 @@ class Server(http.server.ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-def main():
+def serve(options, say, until):
+    """Says the port and serves until `until` returns."""
     # The stub reports each failed delivery at length; the tests look at what arrives.
     logging.disable(logging.CRITICAL)
-    Handler.queues = Queues(OPTIONS)
+    Handler.queues = Queues(options)
     server = Server(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    print(server.server_address[1], flush=True)
-    # Whoever started this process holds its standard input: it must not outlive them.
-    sys.stdin.read()
+    say(f"{server.server_address[1]}\n")
+    until()
     os._exit(0)
+
+
+def serve_connections(path):
+    """Forks for each connection: importing Google's code takes seconds, a fork none."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen(128)
+    print("listening", flush=True)
+    while True:
+        # Whoever started this process holds its standard input.
+        if sys.stdin in select.select([listener, sys.stdin], [], [])[0]:
+            os._exit(0)
+        connection, _ = listener.accept()
+        if os.fork():
+            connection.close()
+            continue
+        listener.close()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        stream = connection.makefile("rw")
+        options = arguments(json.loads(stream.readline()))
+
+        def say(line):
+            stream.write(line)
+            stream.flush()
+
+        serve(options, say, stream.read)
+
+
+def main():
+    if FIRST.listen:
+        serve_connections(FIRST.listen)
+    serve(arguments(REST), lambda line: print(line, end="", flush=True), sys.stdin.read)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 //! App Engine's own task queue, behind the REST call of Cloud Tasks: `tests/clients/cloud_tasks_front.py`, started here.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::num::NonZeroU32;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use casebridge::clock::SharedClock;
@@ -41,7 +42,8 @@ pub(crate) fn project_file(name: &str) -> PathBuf {
 
 /// A running task queue. It ends with this value, and at the latest with this process.
 pub(crate) struct TaskQueueFront {
-    process: Child,
+    /// Its process ends when this closes.
+    _connection: UnixStream,
     url: Url,
     http: reqwest::Client,
 }
@@ -82,26 +84,19 @@ impl TaskQueueFront {
     }
 
     fn launch(queue_yaml: &Path, targets: &[Url], more: impl IntoIterator<Item = String>) -> Self {
-        let root = sdk_root();
-        let mut command = sdk_python(root);
-        command
-            .arg(project_file("tests/clients/cloud_tasks_front.py"))
-            .arg("--sdk")
-            .arg(root)
-            .arg("--queue-yaml")
-            .arg(queue_yaml)
-            .args(targets.iter().flat_map(|target| ["--target", target.as_str()]))
-            .args(["--parent", &format!("projects/{PROJECT}/locations/{LOCATION}")])
-            .args(more);
-        // Its standard input is never written to: when it closes, the process ends.
-        let mut process =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("Python starts");
+        let queue_yaml = queue_yaml.to_str().unwrap().to_owned();
+        let mut arguments = vec!["--queue-yaml".to_owned(), queue_yaml];
+        arguments.extend(targets.iter().flat_map(|target| ["--target".to_owned(), target.to_string()]));
+        arguments.extend(["--parent".to_owned(), format!("projects/{PROJECT}/locations/{LOCATION}")]);
+        arguments.extend(more);
+        let mut connection = UnixStream::connect(Fronts::shared().socket()).unwrap();
+        connection.write_all(format!("{}\n", json!(arguments)).as_bytes()).unwrap();
         let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        BufReader::new(connection.try_clone().unwrap()).read_line(&mut line).unwrap();
         let port: u16 =
             line.trim().parse().expect("the task queue's front says its port; its complaint is above");
         let url = Url::parse(&format!("http://127.0.0.1:{port}")).unwrap();
-        Self { process, url, http: crate::http() }
+        Self { _connection: connection, url, http: crate::http() }
     }
 
     /// Where it is.
@@ -172,10 +167,37 @@ impl TaskQueueFront {
     }
 }
 
-impl Drop for TaskQueueFront {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+/// The process that fronts are forked from, with Google's code imported: that takes seconds. It ends with this process, which holds its
+/// standard input.
+struct Fronts {
+    _process: Child,
+    folder: tempfile::TempDir,
+}
+
+impl Fronts {
+    fn shared() -> &'static Self {
+        static SHARED: OnceLock<Fronts> = OnceLock::new();
+        SHARED.get_or_init(|| {
+            let folder = tempfile::tempdir().unwrap();
+            let root = sdk_root();
+            let mut process = sdk_python(root)
+                .arg(project_file("tests/clients/cloud_tasks_front.py"))
+                .arg("--sdk")
+                .arg(root)
+                .arg("--listen")
+                .arg(folder.path().join("socket"))
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .expect("Python starts");
+            let mut line = String::new();
+            BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+            assert_eq!(line.trim(), "listening", "the complaint of the task queue's front is above");
+            Self { _process: process, folder }
+        })
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("socket")
     }
 }
