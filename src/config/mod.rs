@@ -456,6 +456,7 @@ fn read_google(r: &mut Reader) -> Option<GoogleConfig> {
         language_code: r.string_or("google.language_code", "en"),
         subscribers: r.strings("google.subscribers"),
         test_cases: r.bool_or("google.test_cases", false),
+        feed: r.bool_or("google.feed", false),
         key_expires: r.date("google.key_expires"),
         events: None,
     };

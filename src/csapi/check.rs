@@ -3,7 +3,7 @@
 use chrono::{Duration, SecondsFormat};
 use serde_json::Value;
 
-use super::{Csapi, NAME, events, number, quoted, wire};
+use super::{Csapi, NAME, events, feed, number, quoted, wire};
 use crate::cases::{ApiError, ApiErrorKind, Check, Finding, PlacementError, Report, Trouble};
 use crate::entities::GooglePlacement;
 use crate::outbound::Call;
@@ -18,6 +18,7 @@ impl Csapi {
     pub(super) async fn check_all(&self) -> Vec<Check> {
         const CLASSIFICATION: &str = "classification of new cases";
         const EVENTS: &str = "event subscription";
+        const FEED: &str = "email replies (google.feed)";
         let mut report = Report::new(NAME);
         let search = format!("search cases of {}", self.settings.parent);
         let found = self.has_cases().await;
@@ -37,6 +38,13 @@ impl Csapi {
                 report.add(EVENTS, self.events_finding(expected).await);
             } else {
                 report.add_untried(EVENTS, &search);
+            }
+        }
+        if self.settings.feed {
+            if answers {
+                report.add(FEED, self.feed_finding().await);
+            } else {
+                report.add_untried(FEED, &search);
             }
         }
         report.into_lines()
@@ -222,6 +230,11 @@ pub(super) fn remedy(parent: &str, error: &ApiError) -> Option<String> {
             "event subscriptions take a role on {parent} with cloudsupport.supportEventSubscriptions.*, which Google does not name: try \
              roles/cloudsupport.admin, or call with the credentials of a person who administers support"
         ),
+        (ApiErrorKind::Unauthorized, Some(403)) | (ApiErrorKind::NotFound | ApiErrorKind::Refused, Some(400..))
+            if feed::is_of_feed(error) =>
+        {
+            feed::REMEDY.to_owned()
+        }
         (ApiErrorKind::Unauthorized, Some(403)) => format!(
             "check that google.parent, {parent}, is the right one, and grant the service account both roles there: \
              `{}` and `{}`; a new grant can take some minutes; if the roles are right, the support plan may not include \

@@ -5,6 +5,7 @@
 //! classification.rs  classifications by ID and by words
 //! wire.rs    JSON in and out
 //! order.rs   how far a long list has to be read
+//! feed.rs    email messages, which only the feed of a case shows
 //! events.rs  event subscriptions
 //! check.rs   the tests behind `casebridge check`
 //! ```
@@ -16,6 +17,7 @@
 mod check;
 mod classification;
 pub mod events;
+mod feed;
 mod order;
 mod wire;
 
@@ -89,6 +91,8 @@ pub struct CsapiSettings {
     pub subscribers: Vec<String>,
     /// Marks cases created from the CRM as test cases, which no agent looks at.
     pub test_cases: bool,
+    /// True if the email messages of a case's feed count as comments.
+    pub feed: bool,
     /// End of the service account's key, if it has one.
     pub key_expires: Option<DateTime<Utc>>,
     /// Expectation about the event subscriptions; `None` if no messages are expected.
@@ -108,6 +112,7 @@ pub struct Csapi {
     capabilities: Capabilities,
     observed: Observed,
     known: classification::Known,
+    titles: feed::Titles,
 }
 
 impl Csapi {
@@ -149,6 +154,7 @@ impl Csapi {
             capabilities,
             observed: Observed::default(),
             known: classification::Known::default(),
+            titles: feed::Titles::default(),
         })
     }
 
@@ -484,6 +490,9 @@ impl CaseSystem for Csapi {
         let odd = |what: String| self.upstream.error(ApiErrorKind::Unreadable, &format!("GET {path}"), what);
         let case = wire::case(&answer).map_err(|error| odd(error.to_string()))?;
         if number(&case.id) == name.number() {
+            if self.settings.feed {
+                self.titles.note(&name, &case.title);
+            }
             Ok(Some(Case { id: name.into(), ..case }))
         } else {
             Err(odd(format!("the answer is about another case: {}", case.id)))
@@ -560,7 +569,7 @@ impl CaseSystem for Csapi {
     }
 
     async fn comments(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Comment>, ApiError> {
-        self.comments_of(&self.name(id)?, since).await
+        self.conversation(&self.name(id)?, since).await
     }
 
     async fn attachments(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Attachment>, ApiError> {

@@ -33,7 +33,7 @@ const MAX_ID: usize = 256;
 pub(super) struct Odd(String);
 
 impl Odd {
-    fn new(what: impl Into<String>) -> Self {
+    pub(super) fn new(what: impl Into<String>) -> Self {
         Self(what.into())
     }
 }
@@ -170,7 +170,8 @@ pub(super) fn comment(value: &Value, case: &GoogleCaseName) -> Result<Comment, O
     let body = text(fields, "body").or_else(|| text(fields, "plainTextBody"));
     Ok(Comment {
         id: item_id(fields, case, "comments")?,
-        author: author(fields),
+        other_id: None,
+        author: author(fields, "creator"),
         created_at: time(fields, "createTime"),
         body: body.unwrap_or_default().to_owned(),
         earlier_body: None,
@@ -187,7 +188,7 @@ pub(super) fn attachment(value: &Value, case: &GoogleCaseName) -> Result<Attachm
         filename: text(fields, "filename").unwrap_or_default().to_owned(),
         media_type: text(fields, "mimeType").map(str::to_owned),
         size: size(fields),
-        author: author(fields),
+        author: author(fields, "creator"),
         created_at: time(fields, "createTime"),
         visibility: Visibility::Public,
         by_connector: None,
@@ -256,10 +257,10 @@ fn item_id(fields: &Map<String, Value>, case: &GoogleCaseName, collection: &str)
     }
 }
 
-/// Returns the author to show: the display name; the team for Google's agents whose names CSAPI masks; the account's name if there is
-/// nothing better.
-fn author(fields: &Map<String, Value>) -> String {
-    let Some(creator) = fields.get("creator").and_then(Value::as_object) else { return String::new() };
+/// Returns the author to show, from the field that holds the actor: the display name; the team for Google's agents whose names CSAPI masks;
+/// the account's name if there is nothing better.
+pub(super) fn author(fields: &Map<String, Value>, actor: &str) -> String {
+    let Some(creator) = fields.get(actor).and_then(Value::as_object) else { return String::new() };
     let part = |name| text(creator, name).map(str::trim).filter(|text| !text.is_empty());
     let display_name = part("displayName");
     if creator.get("googleSupport").and_then(Value::as_bool) == Some(true) {
@@ -285,16 +286,16 @@ fn priority(word: Option<&str>) -> PriorityReading {
     }
 }
 
-fn object<'a>(value: &'a Value, what: &str) -> Result<&'a Map<String, Value>, Odd> {
+pub(super) fn object<'a>(value: &'a Value, what: &str) -> Result<&'a Map<String, Value>, Odd> {
     value.as_object().ok_or_else(|| Odd::new(format!("a {what} that is not a JSON object")))
 }
 
 /// Returns a text field if it is present and not empty.
-fn text<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+pub(super) fn text<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     fields.get(name)?.as_str().filter(|text| !text.is_empty())
 }
 
-fn time(fields: &Map<String, Value>, name: &str) -> Option<DateTime<Utc>> {
+pub(super) fn time(fields: &Map<String, Value>, name: &str) -> Option<DateTime<Utc>> {
     let time = DateTime::parse_from_rfc3339(text(fields, name)?).ok()?;
     Some(to_micros(time.with_timezone(&Utc)))
 }

@@ -129,7 +129,7 @@ pub(super) fn hints(attributes: &Value, parent: &str) -> Result<Vec<Hint>, Refus
     Ok(hints)
 }
 
-/// Reads the name of a case, a comment or an attachment below `parent`. A case of a project is below an organisation: its events come from
+/// Reads the name of a case, a comment, an attachment or an email message below `parent`. A case of a project is below an organisation: its events come from
 /// the organisation's own subscription, and only one of its projects can have them.
 fn hint(name: &str, parent: &str) -> Option<Hint> {
     let name = name.strip_prefix(SERVICE).unwrap_or(name);
@@ -143,6 +143,8 @@ fn hint(name: &str, parent: &str) -> Option<Hint> {
         (None, _) => None,
         (Some("comments"), Some(id)) => Some((ItemKind::Comment, id.to_owned())),
         (Some("attachments"), Some(id)) => Some((ItemKind::Attachment, id.to_owned())),
+        // The case is read: its feed shows the message if that is configured.
+        (Some("emailMessages"), Some(_)) => None,
         (Some(_), _) => return None,
     };
     let case = GoogleCaseName::parse(&format!("{own}/cases/{number}")).ok()?;
@@ -164,6 +166,7 @@ mod tests {
             ("organizations/1/cases/2", Some(case("2", None))),
             ("//cloudsupport.googleapis.com/organizations/1/cases/2", Some(case("2", None))),
             (comment, Some(case("2", Some((ItemKind::Comment, "c3".to_owned()))))),
+            ("organizations/1/cases/2/emailMessages/3", Some(case("2", None))),
             ("organizations/1/cases/2/feed/3", None),
             ("organizations/12/cases/2", None),
             ("organizations/1/cases/", None),

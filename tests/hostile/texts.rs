@@ -50,6 +50,7 @@ fn text() -> impl Strategy<Value = String> {
 fn comment(id: &str, author: &str, body: &str) -> Comment {
     Comment {
         id: id.to_owned(),
+        other_id: None,
         author: author.to_owned(),
         created_at: None,
         body: body.to_owned(),

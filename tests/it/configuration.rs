@@ -347,6 +347,7 @@ fn a_bad_value_is_named_by_its_key_with_what_was_expected() {
         ),
         ("google", "subscribers = [1]", "google.subscribers: expected a list of texts"),
         ("google", "test_cases = 1", "google.test_cases: expected true or false"),
+        ("google", "feed = \"yes\"", "google.feed: expected true or false"),
         ("google", "polling_window = \"0s\"", "google.polling_window: expected a duration like"),
         ("google", "timeout = \"soon\"", "google.timeout: expected a duration like"),
         ("google", "polling_window = 30", "google.polling_window: expected a duration like"),

@@ -44,6 +44,7 @@ fn settings() -> CsapiSettings {
         language_code: "en".to_owned(),
         subscribers: vec!["oncall@example.com".to_owned()],
         test_cases: true,
+        feed: false,
         key_expires: None,
         events: None,
         other_parents: Vec::new(),
@@ -1057,4 +1058,135 @@ async fn projects_that_routes_name_beside_a_project_are_polled_too() {
     assert_eq!(one.find_counterpart("4711", None).await.unwrap(), None);
     let found = one.find_counterpart_under("projects/shop", "4711", None).await.unwrap();
     assert_eq!(found.map(|case| case.id), Some(made.id));
+}
+
+#[tokio::test]
+async fn email_messages_stand_among_the_comments_if_the_feed_is_configured() {
+    let world = World::new().await;
+    let csapi = world.with(CsapiSettings { feed: true, ..settings() });
+    let name = world.open("Disk is slow", "x");
+    let jane = || Author::customer("Jane Roe");
+    let mut expected = Vec::new();
+    for number in 0..60 {
+        let said = world.sandbox.add_comment(&name, jane(), &format!("comment {number}")).unwrap();
+        expected.push((said.id, format!("comment {number}")));
+        world.sandbox.attach(&name, jane(), "a.txt", "text/plain", b"a").unwrap();
+        let text = format!("mail {number}");
+        let email = world.sandbox.receive_email(&name, jane(), "Re: Disk is slow", &text).unwrap();
+        expected.push((format!("email:{}", email.id), text));
+    }
+    // The case's title is known, as in every sync.
+    csapi.get(&name).await.unwrap();
+    for page_style in [PageStyle::Full, PageStyle::Ragged] {
+        world.sandbox.adjust(|switches| switches.page_style = page_style);
+        let comments = csapi.comments(&name, None).await.unwrap();
+        let found: Vec<_> = comments.iter().map(|one| (one.id.clone(), one.body.clone())).collect();
+        assert_eq!(found, expected, "{page_style:?}");
+        assert!(comments.iter().all(|one| one.author == "Jane Roe" && one.other_id.is_none()));
+        assert_eq!(comments[1].by_connector, Some(false));
+    }
+    let content = csapi.content(&name, None).await.unwrap();
+    assert_eq!((content.comments.len(), content.attachments.len()), (120, 60));
+
+    let said = world.sandbox.add_comment(&name, jane(), "mail 7").unwrap();
+    let comments = csapi.comments(&name, None).await.unwrap();
+    let twin = comments.iter().find(|one| one.id == said.id).unwrap();
+    assert_eq!(twin.other_id.as_deref(), Some(expected[15].0.as_str()));
+    assert_eq!(comments.len(), 120, "the message is that comment");
+
+    world.sandbox.faults().clear_calls();
+    assert_eq!(world.csapi.comments(&name, None).await.unwrap().len(), 61);
+    let calls = world.sandbox.faults().calls();
+    assert!(calls.iter().all(|call| !call.path.contains("v2beta")), "{calls:?}");
+}
+
+#[tokio::test]
+async fn a_long_feed_is_read_newest_first_and_no_further_than_needed() {
+    let world = World::new().await;
+    world.sandbox.adjust(|switches| {
+        switches.page_style = PageStyle::Full;
+        // The order of comments is another matter.
+        switches.comment_order = Order::OldestFirst;
+    });
+    let csapi = world.with(CsapiSettings { feed: true, ..settings() });
+    let name = world.open("t", "x");
+    for number in 0..450 {
+        world.clock.advance(TimeDelta::minutes(1));
+        let text = format!("mail {number}");
+        world.sandbox.receive_email(&name, Author::customer("Jane Roe"), "", &text).unwrap();
+    }
+    let pages = async |since: Option<DateTime<Utc>>| {
+        world.sandbox.faults().clear_calls();
+        let comments = csapi.comments(&name, since).await.unwrap();
+        assert_eq!(comments.last().map(|comment| comment.body.as_str()), Some("mail 449"));
+        let is_wanted = |at: DateTime<Utc>| since.is_none_or(|since| at >= since);
+        let wanted = comments.iter().filter_map(|comment| comment.created_at).filter(|at| is_wanted(*at));
+        let calls = world.sandbox.faults().calls();
+        (wanted.count(), calls.iter().filter(|call| call.path.contains("v2beta")).count())
+    };
+    let now = world.clock.now();
+    assert_eq!(pages(None).await, (450, 5));
+    assert_eq!(pages(Some(now - TimeDelta::minutes(5))).await, (6, 1));
+    assert_eq!(pages(Some(now - TimeDelta::minutes(60))).await, (61, 2), "back to an hour before that time");
+    let calls = world.sandbox.faults().calls();
+    let feed = calls.iter().find(|call| call.path.contains("v2beta")).unwrap();
+    assert!(feed.path.contains("orderBy=creation_time"), "{feed:?}");
+}
+
+#[tokio::test]
+async fn a_feed_that_is_not_shown_is_an_error_that_says_what_to_do_and_no_missing_case() {
+    let world = World::new().await;
+    let csapi = world.with(CsapiSettings { feed: true, ..settings() });
+    let name = world.open("t", "x");
+    for (status, kind) in
+        [(403, ApiErrorKind::Unauthorized), (404, ApiErrorKind::Uncertain), (400, ApiErrorKind::Refused)]
+    {
+        let refusal = Effect::ErrorBefore { status, body: None };
+        world.sandbox.faults().add(Fault::always(refusal).on("GET", ":showFeed"));
+        let error = csapi.comments(&name, None).await.unwrap_err();
+        assert_eq!(error.kind, kind, "{error}");
+        assert!(error.to_string().contains("set google.feed = false"), "{error}");
+        assert_eq!(world.csapi.comments(&name, None).await.unwrap(), [], "nothing else is wrong");
+        world.sandbox.faults().clear();
+    }
+    let busy = Effect::ErrorBefore { status: 503, body: None };
+    world.sandbox.faults().add(Fault::always(busy).on("GET", ":showFeed"));
+    let error = csapi.comments(&name, None).await.unwrap_err();
+    assert!(!error.to_string().contains("google.feed"), "this passes: {error}");
+    world.sandbox.faults().clear();
+    world.sandbox.delete_case(&name).unwrap();
+    assert_eq!(csapi.comments(&name, None).await.unwrap_err().kind, ApiErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn the_check_says_if_a_case_has_email_messages() {
+    let world = World::new().await;
+    let csapi = world.with(CsapiSettings { feed: true, ..settings() });
+    let line = async |csapi: &Csapi| {
+        let checks = csapi.check(Needs::all(Visibility::Public)).await;
+        checks.into_iter().find(|check| check.what.contains("google.feed"))
+    };
+    assert_eq!(line(&world.csapi).await, None, "it is off");
+    let found = line(&csapi).await.unwrap();
+    assert_eq!(found.status, CheckStatus::Warn, "{found:?}");
+    let names: Vec<String> = (0..5).map(|number| world.open(&format!("case {number}"), "x")).collect();
+    let found = line(&csapi).await.unwrap();
+    assert_eq!(found.status, CheckStatus::Ok, "{found:?}");
+    assert!(found.detail.ends_with("0 of 3 that were looked at"), "{found:?}");
+    for name in &names {
+        world.sandbox.receive_email(name, Author::customer("Jane Roe"), "Re: x", "hello").unwrap();
+    }
+    let found = line(&csapi).await.unwrap();
+    assert!(found.detail.ends_with("3 of 3 that were looked at"), "{found:?}");
+    for status in [403, 404] {
+        let refusal = Effect::ErrorBefore { status, body: None };
+        world.sandbox.faults().add(Fault::always(refusal).on("GET", ":showFeed"));
+        let checks = csapi.check(Needs::all(Visibility::Public)).await;
+        let failed: Vec<&Check> = checks.iter().filter(|check| check.status == CheckStatus::Failed).collect();
+        assert!(
+            failed.len() == 1 && failed[0].text().contains("set google.feed = false"),
+            "{status}: {checks:#?}"
+        );
+        world.sandbox.faults().clear();
+    }
 }

@@ -318,6 +318,7 @@ impl World {
 fn comment(id: &str, minute: i64, body: &str) -> Comment {
     Comment {
         id: id.to_owned(),
+        other_id: None,
         author: "Ada".to_owned(),
         created_at: Some(at(minute)),
         body: body.to_owned(),
@@ -608,6 +609,23 @@ fn a_quotation_is_not_taken_for_a_copy_whose_answer_was_lost() {
         assert_eq!(copies(&world.company, "]\nhello"), 1, "the comment itself arrives: {by_connector:?}");
         assert_eq!(copies(&world.google, "I agree."), 1, "and so does the quotation: {by_connector:?}");
     }
+}
+
+#[test]
+fn an_email_that_became_a_comment_after_it_was_carried_is_not_carried_again() {
+    let mut world = World::new();
+    world.google.comments.push(comment("email:5", 5, "The new one."));
+    world.sync(Side::BOTH, 1);
+    let copies = world.company.comments.len();
+    world.google.comments.retain(|comment| comment.id != "email:5");
+    let became = Comment { other_id: Some("email:5".to_owned()), ..comment("20", 6, "The new one.") };
+    world.google.comments.push(became);
+    assert!(Side::BOTH.into_iter().all(|source| world.plan(source).is_empty()));
+    // One that was not carried yet arrives.
+    let other = Comment { other_id: Some("email:6".to_owned()), ..comment("21", 7, "Thank you.") };
+    world.google.comments.push(other);
+    world.sync(Side::BOTH, 1);
+    assert_eq!(world.company.comments.len(), copies + 1);
 }
 
 #[test]

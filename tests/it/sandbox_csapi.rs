@@ -585,6 +585,47 @@ async fn comments_come_in_the_order_that_is_set_and_with_their_authors() {
 }
 
 #[tokio::test]
+async fn the_feed_shows_comments_files_and_emails_by_their_times() {
+    let server = start().await;
+    let case = server.case("projects/p", "one");
+    let jane = || Author::customer("Jane Roe");
+    let first = server.sandbox.add_comment(&case.name, jane(), "first").unwrap();
+    let email = server.sandbox.receive_email(&case.name, jane(), "Re: one", "second").unwrap();
+    assert_eq!(email.id, first.id, "counted apart");
+    server.sandbox.attach(&case.name, jane(), "third.txt", "text/plain", b"3").unwrap();
+    assert_eq!(server.sandbox.emails(&case.name).unwrap(), [email.clone()]);
+
+    let path = format!("/v2beta/{}:showFeed", case.name);
+    let items = server.get(&path).await["feedItems"].as_array().cloned().unwrap();
+    let kinds = |items: &[Value]| -> Vec<String> {
+        let kind = |item: &Value| item.as_object().unwrap().keys().find(|key| *key != "eventTime").cloned();
+        items.iter().filter_map(kind).collect()
+    };
+    assert_eq!(kinds(&items), ["comment", "emailMessage", "attachment"]);
+    let shown = &items[1]["emailMessage"];
+    assert_eq!(shown["name"], json!(format!("{}/emailMessages/{}", case.name, email.id)));
+    assert_eq!(
+        (&shown["subject"], &shown["bodyContent"], &shown["actor"]["displayName"]),
+        (&json!("Re: one"), &json!({"plainText": "second"}), &json!("Jane Roe"))
+    );
+    assert_eq!(items[1]["eventTime"], shown["createTime"]);
+    let newest_first = server.get(&format!("{path}?orderBy=creation_time%20desc")).await;
+    let newest_first = newest_first["feedItems"].as_array().unwrap();
+    assert_eq!(kinds(newest_first), ["attachment", "emailMessage", "comment"]);
+    let (sizes, walked) = server.walk(&path, "feedItems", 2).await;
+    assert_eq!((sizes, walked), (vec![2, 1], items.clone()));
+
+    // It is a case's own, under v2beta, and read only.
+    let other = format!("{path}?orderBy=update_time");
+    assert_eq!(server.refused(Method::GET, &other, None).await.0, 400);
+    assert_eq!(server.refused(Method::POST, &path, Some(json!({}))).await.0, 404);
+    let v2 = path.replace("v2beta", "v2");
+    assert_eq!(server.refused(Method::GET, &v2, None).await.0, 404);
+    assert_eq!(server.refused(Method::GET, "/v2beta/projects/p/cases/1:showFeed", None).await.0, 404);
+    assert_eq!(server.get(&format!("/v2/{}", case.name)).await["updateTime"], items[2]["eventTime"]);
+}
+
+#[tokio::test]
 async fn a_comment_holds_12800_code_points() {
     let server = start().await;
     let case = server.case(ORGANIZATION, "one");

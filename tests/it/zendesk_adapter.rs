@@ -1514,6 +1514,7 @@ async fn a_quoted_copy_is_known_by_its_words_where_its_ticket_does_not_tell() {
     let target = crm.adapter.capabilities();
     let original = casebridge::cases::Comment {
         id: "12".to_owned(),
+        other_id: None,
         author: "Ada".to_owned(),
         created_at: None,
         body: "hello".to_owned(),

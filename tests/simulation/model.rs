@@ -693,6 +693,7 @@ impl World {
             .filter(|note| note.at <= at && note.deleted.is_none_or(|deleted| deleted > at))
             .map(|note| Comment {
                 id: note.id.to_string(),
+                other_id: None,
                 author: match note.by {
                     Writer::Person => self.author(side),
                     Writer::Connector => note.author.clone(),

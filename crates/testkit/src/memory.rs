@@ -103,6 +103,7 @@ impl Desk {
         let number = comments.len().to_string();
         comments.push(Comment {
             id: number.clone(),
+            other_id: None,
             author: "Jane Roe".to_owned(),
             created_at: Some(now),
             body: body.to_owned(),

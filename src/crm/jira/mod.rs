@@ -283,6 +283,7 @@ impl Jira {
         let text = self.plain(&comment.body, by_connector != Some(false), names);
         Comment {
             id: comment.id,
+            other_id: None,
             author: comment.author.map(|author| author.shown()).unwrap_or_default(),
             created_at: comment.created,
             body: text.now,

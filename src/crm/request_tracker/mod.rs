@@ -412,6 +412,7 @@ impl RequestTracker {
             let Some(visibility) = Self::visibility(found).filter(|_| !is_first) else { continue };
             comments.push(Comment {
                 id: transaction,
+                other_id: None,
                 author: wire::person(found, "Creator"),
                 created_at: wire::time(found, "Created"),
                 body: text.now,

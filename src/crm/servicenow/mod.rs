@@ -374,6 +374,7 @@ impl ServiceNow {
             };
             comments.push(Comment {
                 id: entry.id().to_owned(),
+                other_id: None,
                 author: author(entry),
                 created_at: entry.time("sys_created_on"),
                 body: text.now,

@@ -456,6 +456,7 @@ impl Zendesk {
             };
             comments.push(Comment {
                 id: comment.id.to_string(),
+                other_id: None,
                 author: author(comment, found),
                 created_at: comment.created_at,
                 body: text.now,

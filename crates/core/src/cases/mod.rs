@@ -193,6 +193,9 @@ pub enum Visibility {
 pub struct Comment {
     /// ID, unique within its case. Google: the last part of the name.
     pub id: String,
+    /// Other ID under which the system shows the same text: that of the email message which became this comment. What was copied under one
+    /// of them is not copied again (`R14`: copies are known by ID).
+    pub other_id: Option<String>,
     /// Display name of the author; empty if the system hides it.
     pub author: String,
     /// Time of creation.
@@ -208,6 +211,11 @@ pub struct Comment {
 }
 
 impl Comment {
+    /// Returns all IDs of the comment: copies of it may be known by any of them.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.id.as_str()).chain(self.other_id.as_deref())
+    }
+
     /// Returns the comment as version 0.1 read it.
     #[must_use]
     pub fn as_read_earlier(&self) -> Self {

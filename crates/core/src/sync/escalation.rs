@@ -320,6 +320,7 @@ mod tests {
     fn comment(id: &str, body: &str) -> Comment {
         Comment {
             id: id.to_owned(),
+            other_id: None,
             author: "Jane Roe".to_owned(),
             created_at: None,
             body: body.to_owned(),

@@ -905,7 +905,7 @@ impl<'a> Planner<'a> {
             let snapshot = self.pair.snapshot(source);
             for comment in &snapshot.comments {
                 if !self.is_to_be_carried(source, comment)
-                    || self.ledger.has_whole_comment(target, &comment.id)
+                    || comment.ids().any(|id| self.ledger.has_whole_comment(target, id))
                 {
                     continue;
                 }

@@ -251,6 +251,7 @@ mod tests {
         };
         let comment = |id: &str, minute: Option<i64>| Comment {
             id: id.to_owned(),
+            other_id: None,
             author: String::new(),
             created_at: minute.map(at),
             body: String::new(),

@@ -749,6 +749,7 @@ pub(super) mod tests {
     fn comment(id: &str, author: &str, body: &str) -> Comment {
         Comment {
             id: id.to_owned(),
+            other_id: None,
             author: author.to_owned(),
             created_at: None,
             body: body.to_owned(),

@@ -307,7 +307,9 @@ impl Event {
                     record.attachments.last().map(|attachment| attachment.id.as_str()).unwrap_or_default();
                 Self { name: format!("{name}/attachments/{id}"), kind: "ATTACHMENT_CREATED" }
             }
-            Moves::Case | Moves::Comment | Moves::Attachment => Self { name, kind: "CASE_UPDATED" },
+            Moves::Case | Moves::Comment | Moves::Attachment | Moves::Email => {
+                Self { name, kind: "CASE_UPDATED" }
+            }
         }
     }
 }

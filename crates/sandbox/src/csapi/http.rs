@@ -34,7 +34,11 @@ const LARGEST_BODY: usize = 4 << 20;
 
 /// Routes of the API.
 pub(super) fn routes(sandbox: SandboxCsapi) -> Router {
-    Router::new().route("/v2/{*path}", any(api)).route("/upload/v2/{*path}", any(api)).with_state(sandbox)
+    Router::new()
+        .route("/v2/{*path}", any(api))
+        .route("/v2beta/{*path}", any(api))
+        .route("/upload/v2/{*path}", any(api))
+        .with_state(sandbox)
 }
 
 /// Routes of the switches, under `/sandbox/`.
@@ -67,7 +71,7 @@ async fn api(AxumState(sandbox): AxumState<SandboxCsapi>, request: Request) -> R
 
 /// Name of a case in a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct CaseName {
+pub(super) struct CaseName {
     parent: Parent,
     number: String,
 }
@@ -86,6 +90,7 @@ enum Target {
     Attachments(CaseName),
     Attachment(CaseName, String),
     Download(CaseName, String),
+    Feed(CaseName),
     Subscriptions(events::Target),
 }
 
@@ -125,6 +130,13 @@ impl Target {
             }
             _ => events::Target::parse(&segments).map(Self::Subscriptions),
         }
+    }
+
+    /// Parses the part of a path after `/v2beta/`: the feed of a case is all that the sandbox has of that version.
+    fn parse_beta(path: &str) -> Option<Self> {
+        let decoded = percent_decode_str(path).decode_utf8().ok()?;
+        let Some(Self::Case(case)) = Self::parse(decoded.strip_suffix(":showFeed")?) else { return None };
+        Some(Self::Feed(case))
     }
 }
 
@@ -189,7 +201,11 @@ async fn answer(sandbox: &SandboxCsapi, request: Request) -> Result<Response, Ap
             Some(_) | None => Err(no_such_method()),
         };
     }
-    let target = path.strip_prefix("/v2/").and_then(Target::parse).ok_or_else(no_such_method)?;
+    let target = match path.strip_prefix("/v2beta/") {
+        Some(path) => Target::parse_beta(path),
+        None => path.strip_prefix("/v2/").and_then(Target::parse),
+    };
+    let target = target.ok_or_else(no_such_method)?;
     let call = Call::read(&parts, body).await?;
     let known = known_parameters(&call.method, &target).ok_or_else(no_such_method)?;
     let parameters = Parameters::read(&call.query, known)?;
@@ -245,6 +261,7 @@ fn known_parameters(method: &Method, target: &Target) -> Option<&'static [&'stat
         (&Method::GET, Target::Classifications | Target::Search(_)) => &["query", "pageSize", "pageToken"],
         (&Method::GET, Target::Cases(_)) => &["filter", "pageSize", "pageToken"],
         (&Method::GET, Target::Comments(_) | Target::Attachments(_)) => &["pageSize", "pageToken"],
+        (&Method::GET, Target::Feed(_)) => &["orderBy", "pageSize", "pageToken"],
         (&Method::PATCH, Target::Case(_)) => &["updateMask"],
         (
             &Method::POST,
@@ -303,6 +320,7 @@ fn execute(
             let (attachment, name) = sandbox.attachment(&case, &id)?;
             Ok(wire::attachment(&attachment, &name))
         }
+        (&Method::GET, Target::Feed(case)) => sandbox.show_feed(&case, parameters),
         (method, Target::Subscriptions(target)) => {
             sandbox.on_subscriptions(method, &target, parameters, body)
         }
@@ -645,7 +663,7 @@ impl SandboxCsapi {
 
     /// Reads the case that a request names. The number alone identifies it: each case is found under the organisation, and a case of the
     /// organisation under each project.
-    fn with_case<T>(
+    pub(super) fn with_case<T>(
         &self,
         case: &CaseName,
         read: impl FnOnce(&Record, &str, &Data) -> T,
@@ -881,8 +899,17 @@ mod tests {
             ("projects//cases", None),
             ("projects/p/cases/7/comments/a/b", None),
             ("projects/%FF/cases", None),
+            ("projects/p/cases/7:showFeed", None),
         ] {
             assert_eq!(Target::parse(path), target, "{path}");
+        }
+        for (path, target) in [
+            ("projects/p/cases/7:showFeed", Some(Target::Feed(case()))),
+            ("projects/p/cases/7%3AshowFeed", Some(Target::Feed(case()))),
+            ("projects/p/cases/7", None),
+            ("projects/p/cases/7/comments:showFeed", None),
+        ] {
+            assert_eq!(Target::parse_beta(path), target, "{path}");
         }
     }
 

@@ -7,6 +7,7 @@
 //! paging.rs    page sizes and tokens
 //! upload.rs    raw and multipart/related uploads, streamed
 //! events.rs    event subscriptions, and what they publish
+//! feed.rs      email messages, and the feed that shows them (v2beta)
 //! pages.rs     the pages for people
 //! model.rs     data model: cases, comments, attachments
 //! content.rs   the bytes of attachments
@@ -38,6 +39,7 @@ use casebridge_core::clock::SharedClock;
 mod content;
 mod database;
 mod events;
+mod feed;
 mod http;
 mod model;
 mod pages;
@@ -48,6 +50,7 @@ mod wire;
 
 pub use content::synthetic_sha256;
 pub use events::{EventSubscription, FailureReason};
+pub use feed::EmailMessage;
 pub use model::{Attachment, Author, Case, Comment, NewCase, Parent, Priority, State};
 pub use wire::error_body;
 
@@ -118,6 +121,8 @@ pub struct Switches {
     pub comments_move_update_time: bool,
     /// True if adding or deleting an attachment moves its case's `updateTime`.
     pub attachments_move_update_time: bool,
+    /// True if an email moves its case's `updateTime`.
+    pub emails_move_update_time: bool,
     /// True if a comment on a closed case is refused.
     pub closed_cases_refuse_comments: bool,
     /// True if an attachment to a closed case is refused.
@@ -160,6 +165,7 @@ impl Default for Switches {
             case_order: Order::NewestFirst,
             comments_move_update_time: true,
             attachments_move_update_time: true,
+            emails_move_update_time: true,
             closed_cases_refuse_comments: false,
             closed_cases_refuse_attachments: false,
             closing_twice_fails: false,
@@ -680,6 +686,7 @@ impl SandboxCsapi {
             Moves::Case => true,
             Moves::Comment => switches.comments_move_update_time,
             Moves::Attachment => switches.attachments_move_update_time,
+            Moves::Email => switches.emails_move_update_time,
         };
         record.changed(before, at, moves_update_time);
         if let (Some(database), Some(backup)) = (database, backup)
@@ -713,6 +720,7 @@ enum Moves {
     Case,
     Comment,
     Attachment,
+    Email,
 }
 
 impl Switches {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::content::Content;
+use super::feed::EmailMessage;
 
 /// Priority of a case. The API has a sixth value for "not set", which is `None` here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -298,6 +299,9 @@ pub(super) struct Record {
     pub(super) comments: Vec<Comment>,
     /// Oldest first.
     pub(super) attachments: Vec<Attachment>,
+    /// Oldest first.
+    #[serde(default)]
+    pub(super) emails: Vec<EmailMessage>,
     pub(super) current: Version,
     /// Previous values of `current`, oldest first: searches with an index lag read them.
     older: Vec<Version>,
@@ -337,6 +341,7 @@ impl Record {
             escalations: Vec::new(),
             comments: Vec::new(),
             attachments: Vec::new(),
+            emails: Vec::new(),
             current: Version {
                 at: now,
                 display_name,
@@ -384,7 +389,7 @@ impl Record {
     }
 
     pub(super) fn add_comment(&mut self, author: Author, body: String, at: DateTime<Utc>) -> Comment {
-        let id = self.next_id(|digest| format!("{:015}", number_from(digest) % 1_000_000_000_000_000));
+        let id = self.next_id(digits);
         let comment = Comment { id, body, author, created_at: at };
         self.comments.push(comment.clone());
         comment
@@ -408,6 +413,19 @@ impl Record {
         let attachment = Attachment { id, filename, mime_type, size, author, created_at: at, content };
         self.attachments.push(attachment.clone());
         attachment
+    }
+
+    pub(super) fn add_email(
+        &mut self,
+        author: Author,
+        subject: String,
+        text: String,
+        at: DateTime<Utc>,
+    ) -> EmailMessage {
+        let id = digits(&Sha256::digest(format!("{}/{}", self.number, self.emails.len() + 1)));
+        let email = EmailMessage { id, author, subject, text, created_at: at };
+        self.emails.push(email.clone());
+        email
     }
 
     /// Makes the ID of a new item. IDs are the same in every run, and do not show the order of creation.
@@ -442,6 +460,11 @@ impl Record {
             updated_at,
         }
     }
+}
+
+/// Returns an ID of fifteen digits.
+fn digits(digest: &[u8]) -> String {
+    format!("{:015}", number_from(digest) % 1_000_000_000_000_000)
 }
 
 fn number_from(digest: &[u8]) -> u64 {

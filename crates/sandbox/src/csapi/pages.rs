@@ -21,6 +21,7 @@ pub(super) fn routes(sandbox: SandboxCsapi) -> Router {
         .route("/cases", post(create))
         .route("/cases/{number}", get(show))
         .route("/cases/{number}/comments", post(comment))
+        .route("/cases/{number}/emails", post(email))
         .route("/cases/{number}/attachments", post(attach).layer(DefaultBodyLimit::disable()))
         .route("/cases/{number}/attachments/{attachment}", get(download))
         .route("/cases/{number}/attachments/{attachment}/delete", post(delete_attachment))
@@ -137,6 +138,7 @@ async fn show(
     let case = sandbox.case(&number)?;
     let comments = sandbox.comments(&number)?;
     let attachments = sandbox.attachments(&number)?;
+    let emails = sandbox.emails(&number)?;
     let at = |what: &str| format!("/cases/{}/{what}", case.number);
     Ok(page(
         SITE,
@@ -197,6 +199,21 @@ async fn show(
                 label { "As" (roles()) }
                 label.wide { "Comment" textarea name="body" required {} }
                 button { "Add comment" }
+            }
+            h2 { "Replies by e-mail" }
+            @if emails.is_empty() { p.empty { "None." } }
+            @for email in &emails {
+                @let theirs = matches!(email.author, Author::GoogleSupport { .. });
+                div.comment.theirs[theirs] {
+                    div.by { (who(&email.author)) ", " (time(email.created_at)) ": " (email.subject) }
+                    div.text { (email.text) }
+                }
+            }
+            form method="post" action=(at("emails")) {
+                label { "As" (roles()) }
+                label.wide { "Subject" input type="text" name="subject" value={ "Re: " (title(&case)) }; }
+                label.wide { "Text" textarea name="text" required {} }
+                button { "Send e-mail" }
             }
             h2 { "Attachments" }
             @if attachments.is_empty() {
@@ -295,6 +312,23 @@ async fn comment(
 ) -> Result<Redirect, PageError> {
     let comment = sandbox.add_comment(&number.to_string(), form.role.author(), &unix_lines(&form.body))?;
     Ok(Redirect::to(&format!("/cases/{number}#{}", comment.id)))
+}
+
+#[derive(Debug, Deserialize)]
+struct EmailForm {
+    role: Role,
+    subject: String,
+    text: String,
+}
+
+async fn email(
+    State(sandbox): State<SandboxCsapi>,
+    Path(number): Path<u64>,
+    Form(form): Form<EmailForm>,
+) -> Result<Redirect, PageError> {
+    let EmailForm { role, subject, text } = form;
+    sandbox.receive_email(&number.to_string(), role.author(), &subject, &unix_lines(&text))?;
+    Ok(Redirect::to(&format!("/cases/{number}")))
 }
 
 /// Converts line ends to LF: browsers send those of a text area as CRLF.

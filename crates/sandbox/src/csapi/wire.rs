@@ -399,7 +399,7 @@ pub(super) fn classification(id: &str) -> Value {
 }
 
 /// Returns an author as JSON. For people at Google the user name is not set, and name and address are masked (discovery document).
-fn actor(author: &Author) -> Value {
+pub(super) fn actor(author: &Author) -> Value {
     let (username, is_google) = match author {
         Author::Customer { email, .. } | Author::ServiceAccount { email } => (email.as_str(), false),
         Author::GoogleSupport { .. } => ("", true),
@@ -413,7 +413,7 @@ fn actor(author: &Author) -> Value {
 }
 
 /// Formats a time in UTC, with as many digits of a second as needed: none, 3, 6 or 9.
-fn time(time: DateTime<Utc>) -> String {
+pub(super) fn time(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 

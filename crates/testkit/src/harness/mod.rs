@@ -71,6 +71,8 @@ pub struct Options {
     pub routes: RouteTable,
     pub poll_every: Sides<Option<Duration>>,
     pub placing: Placing,
+    /// True if the email messages of Google cases are carried.
+    pub feed: bool,
 }
 
 impl Default for Options {
@@ -102,6 +104,7 @@ impl Default for Options {
             routes: RouteTable::default(),
             poll_every: Sides::default(),
             placing: Placing::default(),
+            feed: false,
         }
     }
 }
@@ -186,6 +189,7 @@ impl World {
                 other_parents: Vec::new(),
                 subscribers: Vec::new(),
                 test_cases: false,
+                feed: options.feed,
                 key_expires: None,
                 events: None,
             },
@@ -514,6 +518,12 @@ impl World {
             clock.advance(Duration::seconds(1));
         }
         self.desk.says(case, text, Visibility::Public).await
+    }
+
+    /// Replies to a Google case by email, as a customer; returns the message's ID among the comments of the case.
+    pub fn google_mails(&self, case: &str, subject: &str, text: &str) -> String {
+        let email = self.csapi.receive_email(case, Author::customer("Grace Hopper"), subject, text).unwrap();
+        format!("email:{}", email.id)
     }
 
     pub fn google_attaches(&self, case: &str, name: &str, bytes: &[u8]) -> String {
