@@ -17,7 +17,7 @@ use std::time::Duration as StdDuration;
 use chrono::Duration;
 
 use crate::address;
-use crate::cases::{Closing, ClosingSet, PeopleSource, Visibility, shorten};
+use crate::cases::{Closing, ClosingSet, PeopleSource, Placement, Visibility, shorten};
 use crate::crm::{CrmSettings, PriorityWords};
 use crate::csapi::{CsapiSettings, EventSettings};
 use crate::entities::{EscalationReason, GoogleState, Priority, Sides, Tolerance, ToleranceTable};
@@ -25,8 +25,8 @@ use crate::push::pull::is_resource;
 use crate::push::{GoogleReceiverSettings, PullSettings};
 use crate::store::StoreUrl;
 use crate::sync::{
-    CommentsToGoogle, EscalationRule, EscalationSignal, Placing, RouteTable, Rules, StatusRule, StatusTable,
-    Switches, is_address,
+    CommentsToGoogle, EscalationRule, EscalationSignal, Placing, RouteTable, Rules, ShownRule, StatusRule,
+    StatusTable, Switches, is_address,
 };
 use crate::tasks::TaskSettings;
 
@@ -353,12 +353,21 @@ fn read(r: &mut Reader) -> Sections {
     let statuses = read_statuses(r, company.as_ref().map(|company| &company.crm));
     let placing = read_placing(r, company.as_ref().map(|company| &company.crm));
     let escalation = read_escalation(r, company.as_ref().map(|company| &company.crm));
+    let shown = read_shown(r, company.as_ref().map(|company| &company.crm), escalation.as_ref());
     let google = google.map(|google| watch_parents(r, google, &routes));
     let tasks = read_tasks(r, windows, requests_per_minute.map_or(1, TaskSettings::pace));
     let tasks = tasks.map(|tasks| TaskSettings {
         routes,
         placing,
-        rules: Rules { statuses, escalation, ..tasks.rules },
+        rules: Rules {
+            shown: ShownRule {
+                marks_notes: shown.marks_notes && tasks.rules.carries_marked_notes(),
+                ..shown
+            },
+            statuses,
+            escalation,
+            ..tasks.rules
+        },
         ..tasks
     });
     let creates = tasks.as_ref().is_none_or(|tasks| tasks.rules.switches.creation);
@@ -606,6 +615,37 @@ fn read_escalation(r: &mut Reader, crm: Option<&CrmSettings>) -> Option<Escalati
     Some(rule)
 }
 
+/// Reads what is shown of a Google case on its company case besides its state. Notes are marked if the CRM has a place for that.
+fn read_shown(r: &mut Reader, crm: Option<&CrmSettings>, escalation: Option<&EscalationRule>) -> ShownRule {
+    const LABEL: &str = "google.escalated_label";
+    let is_linked = r.bool_or("company.remote_link", false);
+    let link = match crm.filter(|_| is_linked).map(|crm| crm.remote_link()) {
+        Some(Ok(detail)) => Some(detail),
+        Some(Err(problem)) => {
+            r.error(format!("company.remote_link: {problem}"));
+            None
+        }
+        None => None,
+    };
+    let escalated_label = r.string(LABEL).map(|label| label.trim().to_owned());
+    if let (Some(label), Some(crm)) = (&escalated_label, crm) {
+        let placement = Placement { labels: vec![label.clone()], ..Placement::default() };
+        for problem in crm.placement_problems(&placement) {
+            r.error(format!("{LABEL}: {}", problem.trim_start_matches(".labels: ")));
+        }
+    }
+    if let (Some(label), Some(rule)) = (&escalated_label, escalation)
+        && rule.is_raised_by(label)
+    {
+        r.error(format!(
+            "{LABEL} and google.escalate_field name the same label {:?}: a case that Google escalates would be raised by it; give two \
+             labels",
+            shorten(label)
+        ));
+    }
+    ShownRule { link, escalated_label, marks_notes: crm.is_some_and(|crm| crm.marks_comments()) }
+}
+
 /// Reads the section `company`, and the words in `priorities`. `None` if a value is missing or invalid; the reader holds the errors.
 fn read_company(r: &mut Reader) -> Option<CompanyConfig> {
     for kind in CrmSettings::KINDS {
@@ -774,6 +814,7 @@ fn read_tasks(r: &mut Reader, windows: Sides<Duration>, syncs_per_minute: u32) -
             close_on,
             statuses: StatusTable::new(),
             escalation: None,
+            shown: ShownRule::NONE,
         },
         windows,
         max_case_age: max_case_age?,

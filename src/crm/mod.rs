@@ -29,7 +29,7 @@ use self::request_tracker::RequestTrackerSettings;
 use self::servicenow::ServiceNowSettings;
 pub use self::webhook::{Message, WebhookSecret};
 use self::zendesk::ZendeskSettings;
-use crate::cases::{CaseSystem, Hint, Placement, Refusal, shorten};
+use crate::cases::{CaseSystem, Hint, LinkDetail, Placement, Refusal, shorten};
 use crate::clock::SharedClock;
 use crate::entities::{Priority, PriorityReading};
 use crate::outbound::{Credentials, Dialect, Upstream};
@@ -71,6 +71,14 @@ pub trait CrmKind: Any + fmt::Debug + Send + Sync {
     /// Mistake in the name of a field that routes or `[google]` read, as far as it shows without a call to the system.
     fn field_mistake(&self, _name: &str) -> Option<String> {
         None
+    }
+
+    /// Parts that a link to a Google case shows on a case of this kind; otherwise the reason why there is no place for one.
+    fn remote_link(&self) -> Result<LinkDetail, String>;
+
+    /// True if a comment can carry a mark that programs read.
+    fn marks_comments(&self) -> bool {
+        false
     }
 
     /// Problem with the word for one level.

@@ -9,13 +9,13 @@ use futures_util::TryStreamExt as _;
 
 use super::session::{Session, SyncError};
 use crate::cases::{
-    ApiError, ApiErrorKind, Attachment, ByteStream, Case, CaseSystem, Comment, Download, NewAttachment,
-    NewComment, Visibility, Written, bounded,
+    Annotated, Annotation, ApiError, ApiErrorKind, Attachment, ByteStream, Case, CaseSystem, Comment,
+    Download, NewAttachment, NewComment, Visibility, Written, bounded,
 };
 use crate::entities::{
     Entry, Escalation, EscalationProblem, EscalationReason, ItemKind, Notice, Pending, PendingStatus,
-    Priority, ReadOnly, Refusal, RefusedSubscribers, Side, Sides, Source, Subscribed, TitleDigest, Titles,
-    Turn,
+    Priority, ReadOnly, Refusal, RefusedSubscribers, Shown, Side, Sides, Source, Subscribed, TitleDigest,
+    Titles, Turn,
 };
 use crate::sync::{Action, Blocked, CommentToWrite, Plan, SubscriberMerge, merge_subscribers, texts};
 
@@ -161,6 +161,10 @@ impl Session<'_> {
         }
         if refused && let Action::SetTitle { side, title, .. } = action {
             self.title_refused(*side, title, error);
+            return Ok(Verdict::Settled);
+        }
+        if refused && let Action::Annotate(annotation) = action {
+            self.annotation_refused(annotation, error);
             return Ok(Verdict::Settled);
         }
         if refused && matches!(action, Action::Escalate { .. }) {
@@ -361,6 +365,8 @@ impl Session<'_> {
             | Action::ShowState(_)
             | Action::SetTitle { .. }
             | Action::NoteTitles(_)
+            | Action::Annotate(_)
+            | Action::NoteShown(_)
             | Action::NoteTurn(_) => Ok(()),
         }
     }
@@ -489,6 +495,10 @@ impl Session<'_> {
             Action::SetTitle { side, title, from } => self.set_title(*side, title, from).await?,
             Action::NoteTitles(titles) => {
                 self.save(|mapping| mapping.state.titles = Titles::clone(titles)).await?;
+            }
+            Action::Annotate(annotation) => self.annotate(annotation).await?,
+            Action::NoteShown(shown) => {
+                self.save(|mapping| mapping.state.shown = Shown::clone(shown)).await?;
             }
             Action::NoteTurn(turn) => self.save(|mapping| mapping.state.turn = Turn::clone(turn)).await?,
         }
@@ -645,6 +655,58 @@ impl Session<'_> {
         let mut titles = self.mapping.state.titles.clone();
         titles.refuse(side, title, self.deps.clock.now());
         self.progress.titles = Some(titles);
+    }
+
+    /// Shows something of the Google case on the company case. The write is idempotent. The time of a link or a label is recorded first all the
+    /// same: the opposite must not be written before this one can arrive no more (`R13`: unknown write outcome).
+    async fn annotate(&mut self, annotation: &Annotation) -> Result<(), SyncError> {
+        let id = self.case_id(Side::Company)?;
+        let earlier = self.shown();
+        let is_mark = matches!(annotation, Annotation::Mark(_));
+        if is_mark && earlier.is_mark_refused(self.deps.clock.now()) {
+            // The one before it was refused just now.
+            return Ok(());
+        }
+        if !is_mark {
+            self.write_ahead(|mapping, now| mapping.state.shown.begin(annotation, now)).await?;
+        }
+        let outcome = self.deps.systems[Side::Company].annotate(&id, annotation).await;
+        let mut shown = self.shown();
+        match &outcome {
+            Ok(_) => shown.done(annotation, &earlier),
+            Err(error) if error.may_have_happened() => shown.begin(annotation, self.deps.clock.now()),
+            Err(_) => shown.drop_begun(annotation, &earlier),
+        }
+        self.progress.shown = Some(shown);
+        match outcome? {
+            Annotated::Done => self.note("shown", Side::Company, None, None),
+            Annotated::Occupied => tracing::info!(
+                case.google_name = self.mapping.case_id(Side::Google),
+                case.company_id = self.mapping.case_id(Side::Company),
+                "the place for it holds another value, which stays: {}",
+                annotation.describe()
+            ),
+            Annotated::Gone => {}
+        }
+        Ok(())
+    }
+
+    /// Records that the company's system refuses a link, a label or a mark. Everything else is carried; no sync fails.
+    fn annotation_refused(&mut self, annotation: &Annotation, error: &ApiError) {
+        let mut shown = self.shown();
+        tracing::warn!(
+            case.google_name = self.mapping.case_id(Side::Google),
+            case.company_id = self.mapping.case_id(Side::Company),
+            "the company case stays as it is, and a day later it is tried again ({}): {error}",
+            annotation.describe()
+        );
+        shown.refuse(annotation, self.deps.clock.now());
+        self.progress.shown = Some(shown);
+    }
+
+    /// Returns the memory about what is shown of the Google case, with what was not saved yet.
+    fn shown(&self) -> Shown {
+        self.progress.shown.as_ref().unwrap_or(&self.mapping.state.shown).clone()
     }
 
     /// Returns the memory about Google's state, with what was not saved yet.

@@ -12,9 +12,9 @@ use serde_json::{Map, Value, json};
 use super::sync_case::{self, Request};
 use super::{Caller, Deps, Mode, Pacer, Task, TaskKind, TaskReport, Unchanged};
 use crate::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Content,
-    CredentialEnd, Details, Download, Finding, Needs, NewAttachment, NewCase, NewComment, Placement,
-    PlacementError, Statuses, Sweep, Wanted, Written,
+    Annotated, Annotation, ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check,
+    Comment, Content, CredentialEnd, Details, Download, Finding, Needs, NewAttachment, NewCase, NewComment,
+    Placement, PlacementError, Statuses, Sweep, Wanted, Written,
 };
 use crate::entities::{
     CaseMapping, CompanyCaseId, EscalationReason, FirstSeen, GoogleCaseName, GooglePlacement, Priority, Side,
@@ -394,6 +394,10 @@ impl CaseSystem for Watched {
 
     async fn set_status(&self, _id: &str, _status: &str) -> Result<(), ApiError> {
         self.refused("set a status")
+    }
+
+    async fn annotate(&self, _id: &str, _annotation: &Annotation) -> Result<Annotated, ApiError> {
+        self.refused("show something of the Google case")
     }
 
     async fn show_state(&self, _id: &str, _text: &str) -> Result<(), ApiError> {

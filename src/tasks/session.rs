@@ -11,8 +11,8 @@ use super::{Deps, LONGEST_FILE};
 use crate::cases::markers::CompanyCase;
 use crate::cases::{ApiError, Case, bounded};
 use crate::entities::{
-    CaseMapping, Dirty, Entry, Escalation, KnownCase, Lease, Notice, Pending, Side, Sides, Source, Titles,
-    Turn,
+    CaseMapping, Dirty, Entry, Escalation, KnownCase, Lease, Notice, Pending, Shown, Side, Sides, Source,
+    Titles, Turn,
 };
 use crate::progress;
 use crate::store::{StoreError, modify};
@@ -96,6 +96,8 @@ pub(super) struct Progress {
     pub(super) turn: Option<Turn>,
     /// Memory about titles after the write of one.
     pub(super) titles: Option<Titles>,
+    /// Memory about what is shown of the Google case after a write for it.
+    pub(super) shown: Option<Shown>,
     /// Memory about an escalation after the request for it.
     pub(super) escalation: Option<Escalation>,
 }
@@ -122,6 +124,9 @@ impl Progress {
         }
         if let Some(titles) = &self.titles {
             mapping.state.titles.clone_from(titles);
+        }
+        if let Some(shown) = &self.shown {
+            mapping.state.shown.clone_from(shown);
         }
         if let Some(escalation) = &self.escalation {
             mapping.state.escalation.clone_from(escalation);

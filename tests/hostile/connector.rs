@@ -18,7 +18,7 @@ use casebridge::http::{Service, router};
 use casebridge::outbound::{Credentials, NoCredentials};
 use casebridge::queue::{Enqueued, QueueError, QueuedTask, TaskQueue};
 use casebridge::store::SqliteStore;
-use casebridge::sync::{CommentsToGoogle, Rules, StatusTable, Switches};
+use casebridge::sync::{CommentsToGoogle, Rules, ShownRule, StatusTable, Switches};
 use casebridge::tasks::{Deps, Pacer, TaskSettings, Unchanged};
 use casebridge::telemetry::Metrics;
 use chrono::{Duration, TimeZone as _, Utc};
@@ -96,6 +96,7 @@ impl Connector {
                     close_on: ClosingSet::default(),
                     statuses: StatusTable::new(),
                     escalation: None,
+                    shown: ShownRule::NONE,
                 },
                 windows: Sides { google: Duration::minutes(30), company: Duration::minutes(5) },
                 max_case_age: Duration::days(30),

@@ -1522,6 +1522,50 @@ fn a_field_or_a_label_escalates_with_words_for_googles_reasons() {
 }
 
 #[test]
+fn what_is_shown_of_a_google_case_is_off_unless_configured_and_only_where_the_crm_has_a_place_for_it() {
+    use casebridge::cases::LinkDetail;
+    use casebridge::sync::ShownRule;
+
+    let rule =
+        |kind: &str, lines: &[(&str, &str)]| parse(&with_crm(kind, lines)).map(|c| c.tasks.rules.shown);
+    for kind in ["jira", "zendesk", "servicenow", "request-tracker"] {
+        assert_eq!(rule(kind, &[]).unwrap(), ShownRule::NONE, "{kind}");
+    }
+    let link = ("company", "remote_link = true");
+    let label = ("google", "escalated_label = \"google-escalated\"");
+    let marked = ("sync", "comments_to_google = \"marked\"");
+    assert_eq!(rule("jira", &[link]).unwrap().link, Some(LinkDetail::Whole));
+    assert_eq!(rule("servicenow", &[link]).unwrap().link, Some(LinkDetail::Address));
+    assert_eq!(rule("request-tracker", &[link]).unwrap().link, Some(LinkDetail::Address));
+    for kind in ["jira", "zendesk"] {
+        let found = rule(kind, &[label]).unwrap().escalated_label;
+        assert_eq!(found.as_deref(), Some("google-escalated"), "{kind}");
+    }
+    assert!(rule("jira", &[marked]).unwrap().marks_notes);
+    assert!(!rule("zendesk", &[marked]).unwrap().marks_notes);
+    let without = ("company.jira", "carried_property = \"\"");
+    assert!(!rule("jira", &[marked, without]).unwrap().marks_notes);
+    let in_use = ("company.servicenow", "google_name_field = \"correlation_id\"");
+    let both = "escalated_label = \"GCP\"\nescalate_field = \"label:gcp\"\nescalate_words.RESOLUTION_TIME = [\"gcp\"]";
+    for (kind, lines, expected) in [
+        ("zendesk", vec![link], "company.remote_link: a ticket of Zendesk has no links"),
+        ("servicenow", vec![link, in_use], "company.servicenow uses correlation_id otherwise"),
+        ("servicenow", vec![label], "google.escalated_label: ServiceNow has nothing of that kind"),
+        ("request-tracker", vec![label], "google.escalated_label: Request Tracker has nothing of that kind"),
+        ("jira", vec![("google", "escalated_label = \"is escalated\"")], "google.escalated_label: "),
+        ("jira", vec![("google", "escalated_label = \" \"")], "google.escalated_label: expected"),
+        ("jira", vec![("google", both)], "name the same label \"GCP\""),
+        ("jira", vec![("company", "remote_link = \"yes\"")], "company.remote_link: expected"),
+        ("jira", vec![("company.jira", "carried_property = \"sd.public.comment\"")], "begins with sd."),
+        ("jira", vec![("company.jira", "carried_property = \" \"")], "without spaces around"),
+    ] {
+        let errors = parse(&with_crm(kind, &lines)).unwrap_err().0;
+        assert_eq!(errors.len(), 1, "{lines:?}: {errors:?}");
+        assert!(errors[0].contains(expected), "{lines:?}: {errors:?}");
+    }
+}
+
+#[test]
 fn people_leave_the_house_only_with_the_domains_that_may() {
     use casebridge::cases::PeopleSource;
 

@@ -199,12 +199,27 @@ async fn the_example_does_what_its_sentences_say() {
     desk.jira.set_summary(&issue, "Checkout is down in Europe").unwrap();
     desk.until("the title", || desk.google("Checkout is down in Europe").is_some()).await;
 
+    // Links, and the mark of the note.
+    let links = || shown().remote_links;
+    desk.until("the link", || links().iter().any(|link| link.title.ends_with("Checkout is down in Europe")))
+        .await;
+    assert!(
+        links().len() == 1 && links()[0].url.contains(urgent.rsplit('/').next().unwrap()),
+        "{:?}",
+        links()
+    );
+    let marked =
+        || shown().comments.into_iter().filter(|one| one.properties.contains_key("casebridge.carried"));
+    desk.until("the mark", || marked().count() == 1).await;
+    assert!(marked().all(|note| note.body == "#google No order since 9:00"));
+
     // Escalation.
     desk.jira.internal_comment(&issue, "Jane Roe", "#escalate Nobody can buy anything").unwrap();
     desk.jira.set_text(&issue, &desk.escalate, Some("Business is down")).unwrap();
     let escalations = || desk.csapi.case(&urgent).unwrap().escalations;
     desk.until("the escalation", || !escalations().is_empty()).await;
     assert_eq!(escalations(), [("BUSINESS_IMPACT".to_owned(), "Nobody can buy anything".to_owned())]);
+    desk.until("the label", || shown().labels.iter().any(|label| label == "google-escalated")).await;
 
     // Google's mails.
     desk.jira.show_email("joe", "joe@example.com").unwrap();
@@ -217,6 +232,6 @@ async fn the_example_does_what_its_sentences_say() {
 
     // The end.
     desk.csapi.close(&urgent).unwrap();
-    desk.until("the closing", || shown().closed).await;
+    desk.until("the closing", || shown().closed && links()[0].resolved).await;
     assert_eq!(desk.csapi.comments(&old).unwrap(), []);
 }

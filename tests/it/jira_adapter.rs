@@ -6,14 +6,14 @@ use std::time::Duration as StdDuration;
 
 use async_trait::async_trait;
 use casebridge::cases::{
-    ApiErrorKind, Attachment, CaseSystem, Check, CheckStatus, Found, Needs, NewCase, NewComment, Placement,
-    Sweep, Visibility,
+    Annotated, Annotation, ApiErrorKind, Attachment, CarriedMark, CaseLink, CaseSystem, Check, CheckStatus,
+    Found, Needs, NewCase, NewComment, Placement, Sweep, Visibility,
 };
 use casebridge::clock::{Clock as _, ManualClock};
 use casebridge::crm::CrmKind as _;
 use casebridge::crm::PriorityWords;
 use casebridge::crm::jira::{Deployment, Jira, JiraSettings};
-use casebridge::entities::{Priority, PriorityReading};
+use casebridge::entities::{GoogleCaseName, Priority, PriorityReading};
 use casebridge::outbound::{Credentials, NoCredentials, RetryPolicy, Upstream, UpstreamSettings};
 use casebridge::sandbox::faults::{Effect, Fault};
 use casebridge::sandbox::jira::{
@@ -711,8 +711,7 @@ const USUAL: [&str; 5] = ["Highest", "High", "Medium", "Low", "Lowest"];
 #[tokio::test]
 async fn what_jira_does_not_offer_is_told_with_what_to_change_and_only_if_it_is_needed() {
     const ALL: Needs = Needs::all(Visibility::Internal);
-    let screen =
-        |other: &str| json!({"fields": {"customfield_10050": {}, "customfield_10051": {}, other: {}}});
+    let screen = |other: &str| json!({"fields": {"customfield_10050": {}, "customfield_10051": {}, "labels": {}, other: {}}});
     let closing = json!({"transitions": [{
         "id": "31", "name": "Resolve", "to": {"name": "Done", "statusCategory": {"key": "done"}},
         "fields": {"customfield_1": {"name": "Root cause", "required": true}},
@@ -1110,6 +1109,125 @@ async fn a_field_for_googles_state_that_is_not_there_stops_nothing_else() {
     let without = start(SandboxJiraSettings::default(), |_| ()).await;
     let id = without.person_creates("Waits", "", true).await;
     assert_eq!(without.adapter.get(&id).await.unwrap().unwrap().state_text, None);
+}
+
+#[tokio::test]
+async fn a_google_case_is_one_remote_link_however_often_it_is_shown() {
+    for settings in [SandboxJiraSettings::default(), SandboxJiraSettings::data_center()] {
+        let crm = start(settings, |_| ()).await;
+        let id = crm.person_creates("The disk is full", "", true).await;
+        let link = |name: &str, title: &str, closed: bool| {
+            let name = GoogleCaseName::parse(name).unwrap();
+            Annotation::Link(CaseLink {
+                name: name.to_string(),
+                number: name.number().to_owned(),
+                address: name.address(),
+                title: Some(title.to_owned()),
+                closed,
+            })
+        };
+        let long = "Long ".repeat(100);
+        for (name, title, closed) in [
+            ("organizations/1/cases/42", "The disk is full", false),
+            ("organizations/1/cases/42", "The disk is full", false),
+            // The same case, by another name.
+            ("projects/p/cases/42", long.as_str(), true),
+        ] {
+            let shown = crm.adapter.annotate(&id, &link(name, title, closed)).await.unwrap();
+            assert_eq!(shown, Annotated::Done);
+            let links = crm.jira.issue(&id).unwrap().remote_links;
+            assert_eq!(links.len(), 1, "{links:?}");
+            assert!(links[0].title.starts_with(&format!("42: {}", &title[..5])), "{links:?}");
+            assert_eq!(links[0].resolved, closed);
+            assert_eq!(links[0].url, GoogleCaseName::parse(name).unwrap().address());
+        }
+        crm.adapter.annotate(&id, &link("projects/p/cases/43", "Another", false)).await.unwrap();
+        assert_eq!(crm.jira.issue(&id).unwrap().remote_links.len(), 2);
+        assert_eq!(crm.adapter.get(&id).await.unwrap().unwrap().title, "The disk is full");
+    }
+}
+
+#[tokio::test]
+async fn a_label_is_added_and_removed_and_all_others_stay() {
+    let crm = cloud().await;
+    let id = crm.person_creates("The disk is full", "", true).await;
+    crm.jira.set_labels(&id, &["urgent"]).unwrap();
+    for (present, labels) in [
+        (true, vec!["google-escalated", "urgent"]),
+        (true, vec!["google-escalated", "urgent"]),
+        (false, vec!["urgent"]),
+        (false, vec!["urgent"]),
+    ] {
+        let label = Annotation::Label { label: "google-escalated".to_owned(), present };
+        assert_eq!(crm.adapter.annotate(&id, &label).await.unwrap(), Annotated::Done);
+        assert_eq!(crm.jira.issue(&id).unwrap().labels, labels);
+    }
+}
+
+#[tokio::test]
+async fn a_carried_note_gets_a_property_that_changes_nothing_else_of_it() {
+    let crm = cloud_service_management().await;
+    let id = crm.person_creates("The disk is full", "", true).await;
+    let note = crm.person_comments(&id, "#google Look at it", Visibility::Internal).await;
+    let mark = |comment: &str| {
+        Annotation::Mark(CarriedMark {
+            comment: comment.to_owned(),
+            google_case: "organizations/1/cases/42".to_owned(),
+            at: "2026-07-01T12:00:00Z".parse().unwrap(),
+        })
+    };
+    let read = async || crm.adapter.comments(&id, None).await.unwrap();
+    let before = read().await;
+    for _ in 0..2 {
+        assert_eq!(crm.adapter.annotate(&id, &mark(&note)).await.unwrap(), Annotated::Done);
+        let comment = crm.jira.issue(&id).unwrap().comments.remove(0);
+        assert_eq!(
+            comment.properties["casebridge.carried"],
+            json!({ "google_case": "organizations/1/cases/42", "carried_at": "2026-07-01T12:00:00Z" })
+        );
+        assert!(comment.internal && comment.body == "#google Look at it", "{comment:?}");
+        assert_eq!(read().await, before);
+    }
+    assert_eq!(crm.adapter.annotate(&id, &mark("99999")).await.unwrap(), Annotated::Gone);
+}
+
+#[tokio::test]
+async fn a_right_for_what_is_shown_is_named_by_its_refusal_and_a_warning_of_the_check() {
+    let denied = ["LINK_ISSUES", "EDIT_ALL_COMMENTS"].map(str::to_owned);
+    let settings =
+        SandboxJiraSettings { denied_permissions: denied.into(), ..SandboxJiraSettings::default() };
+    let crm = start(settings, |_| ()).await;
+    let id = crm.person_creates("The disk is full", "", true).await;
+    let note = crm.person_comments(&id, "#google Look at it", Visibility::Public).await;
+    let link = Annotation::Link(CaseLink {
+        name: "organizations/1/cases/42".to_owned(),
+        number: "42".to_owned(),
+        address: "https://example.com/42".to_owned(),
+        title: None,
+        closed: false,
+    });
+    let mark = Annotation::Mark(CarriedMark {
+        comment: note,
+        google_case: "organizations/1/cases/42".to_owned(),
+        at: crm.now(),
+    });
+    for (annotation, right) in [(link, "\"Link Issues\""), (mark, "\"Edit All Comments\"")] {
+        let error = crm.adapter.annotate(&id, &annotation).await.unwrap_err();
+        assert!(error.is_for_good(), "{error}");
+        assert!(error.to_string().contains(right), "{error}");
+    }
+    let all = Needs::all(Visibility::Internal);
+    let checks = crm.adapter.check(all).await;
+    for (what, right) in [("remote links", "Link Issues"), ("marks of carried notes", "Edit All Comments")] {
+        let check = checks.iter().find(|check| check.what.ends_with(what)).unwrap();
+        assert_eq!(check.status, CheckStatus::Warn, "{check:?}");
+        assert!(check.detail.contains(right), "{check:?}");
+    }
+    assert!(checks.iter().all(|check| check.result().is_ok()), "everything else goes on: {checks:#?}");
+    let checks = crm.adapter.check(Needs { remote_link: false, mark: false, ..all }).await;
+    let is_told =
+        |check: &Check| ["Link Issues", "Edit All Comments"].iter().any(|right| check.detail.contains(right));
+    assert!(!checks.iter().any(is_told), "{checks:#?}");
 }
 
 fn names(names: &[&str]) -> Vec<String> {

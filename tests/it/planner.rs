@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 
 use casebridge::cases::{
-    Attachment, Capabilities, Case, Closing, ClosingSet, Comment, Content, Raised, TextLimit, Visibility,
-    markers,
+    Annotation, Attachment, Capabilities, Case, Closing, ClosingSet, Comment, Content, LinkDetail, Raised,
+    TextLimit, Visibility, markers,
 };
 use casebridge::entities::{
     CaseMapping, CompanyCaseId, Entry, Escalation, EscalationReason, FirstSeen, GoogleCaseName, GoogleState,
-    ItemKind, Ledger, Notice, Pending, PendingStatus, Priority, PriorityReading, RefusedSubscribers, Side,
-    Sides, Source, TitleDigest, Titles, Turn,
+    ItemKind, Ledger, Notice, Pending, PendingStatus, Priority, PriorityReading, RefusedSubscribers, Shown,
+    Side, Sides, Source, TitleDigest, Titles, Turn,
 };
 use casebridge::sync::{
-    Action, Clocks, CommentsToGoogle, EscalationRule, EscalationSignal, KnownDifferent, Lookalike, Pair,
-    Plan, Remaining, Rules, Snapshot, StatusRule, StatusTable, Switches, left_on, merge_subscribers, plan,
-    texts,
+    Action, Blocked, Clocks, CommentsToGoogle, EscalationRule, EscalationSignal, KnownDifferent, Lookalike,
+    Pair, Plan, Remaining, Rules, ShownRule, Snapshot, StatusRule, StatusTable, Switches, left_on,
+    merge_subscribers, plan, texts,
 };
 use chrono::{DateTime, Duration, Utc};
 use proptest::prelude::*;
@@ -61,6 +61,7 @@ const RULES: Rules = Rules {
     close_on: ClosingSet::SOLVED,
     statuses: StatusTable::new(),
     escalation: None,
+    shown: ShownRule::NONE,
 };
 
 /// Linked pair with the planner's input. It applies actions to itself as the tasks do to real systems.
@@ -263,6 +264,11 @@ impl World {
                 self.company.case.state_text = Some(text.clone());
                 action.ends_turn(&mut self.mapping.state.turn);
             }
+            Action::Annotate(annotation) => {
+                let earlier = self.mapping.state.shown.clone();
+                self.mapping.state.shown.done(annotation, &earlier);
+            }
+            Action::NoteShown(shown) => self.mapping.state.shown = Shown::clone(shown),
             Action::NoteTurn(turn) => self.mapping.state.turn = Turn::clone(turn),
             Action::Resolve(at) => {
                 self.mapping.resolved_at = Some(*at);
@@ -381,6 +387,54 @@ fn the_plan_on_two_equal_sides_is_empty() {
         assert!(world.plan(source).is_empty(), "{:?}", world.plan(source));
         assert!(left_on(source, world.pair(), &world.rules, world.facts()) != Remaining::Changes);
     }
+}
+
+#[test]
+fn a_marked_note_is_remembered_carried_and_marked_in_this_order_and_once() {
+    let mut world = World::new();
+    world.rules.comments_to_google = CommentsToGoogle::Marked;
+    world.rules.shown.marks_notes = true;
+    let note = Comment { visibility: Visibility::Internal, ..comment("70", 50, "#google Look at the quota") };
+    world.company.comments.push(note);
+    let plan = world.plan(Side::Company);
+    let position = |is_it: fn(&Action) -> bool| plan.actions.iter().position(is_it).unwrap();
+    let remembered = position(|action| matches!(action, Action::NoteShown(_)));
+    let carried = position(|action| matches!(action, Action::Comment(_)));
+    let marked = position(|action| matches!(action, Action::Annotate(Annotation::Mark(_))));
+    assert!(remembered < carried && carried < marked, "{plan:?}");
+    assert_eq!(plan.totals().get("marks"), Some(&1), "{plan:?}");
+    // One that could not be carried is not marked.
+    let mut blocked = Blocked::new(false);
+    plan.actions[carried].block(&mut blocked, true);
+    assert!(plan.actions[marked].is_blocked(&blocked));
+    world.carry_out(&plan);
+    assert!(world.mapping.state.shown.unmarked.is_empty());
+    for source in Side::BOTH {
+        assert!(world.plan(source).is_empty(), "{:?}", world.plan(source));
+    }
+}
+
+#[test]
+fn the_link_and_the_label_are_shown_by_a_sync_of_either_side_before_the_case_is_closed() {
+    for source in Side::BOTH {
+        let mut world = World::new();
+        world.rules.shown.link = Some(LinkDetail::Whole);
+        world.rules.shown.escalated_label = Some("google-escalated".to_owned());
+        world.google.case.escalated = true;
+        let plan = world.plan(source);
+        let totals = plan.totals();
+        assert_eq!((totals.get("remote links"), totals.get("labels")), (Some(&1), Some(&1)), "{plan:?}");
+        world.carry_out(&plan);
+        assert!(world.plan(source).is_empty(), "{:?}", world.plan(source));
+    }
+    let mut world = World::new();
+    world.rules.shown.link = Some(LinkDetail::Whole);
+    world.mapping.state.agreed_closed = Some(false);
+    world.google.case.closed = true;
+    let plan = world.plan(Side::Google);
+    let shown = plan.actions.iter().position(|action| matches!(action, Action::Annotate(_))).unwrap();
+    let closed = plan.actions.iter().position(|action| matches!(action, Action::Close { .. })).unwrap();
+    assert!(shown < closed, "{plan:?}");
 }
 
 #[test]

@@ -7,8 +7,8 @@ use std::time::Duration as StdDuration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use casebridge::cases::{
-    ApiErrorKind, Attachment, CaseSystem, Check, CheckStatus, Closing, Found, Needs, NewAttachment, NewCase,
-    NewComment, Placement, Visibility,
+    Annotated, Annotation, ApiErrorKind, Attachment, CaseLink, CaseSystem, Check, CheckStatus, Closing,
+    Found, Needs, NewAttachment, NewCase, NewComment, Placement, Visibility,
 };
 use casebridge::clock::{Clock as _, ManualClock};
 use casebridge::crm::CrmKind as _;
@@ -1736,4 +1736,41 @@ async fn a_status_is_a_state_by_its_value_or_by_its_label_where_that_can_be_look
     let checks = blind.adapter.check(Needs::all(Visibility::Internal)).await;
     let column = checks.iter().find(|check| check.what.contains("column for Google's state")).unwrap();
     assert_eq!(column.status, CheckStatus::Failed, "{column:?}");
+}
+
+#[tokio::test]
+async fn a_google_case_stands_in_the_correlation_columns_unless_another_integration_uses_them() {
+    let crm = start(SandboxServiceNowSettings::default(), |_| ()).await;
+    let link = Annotation::Link(CaseLink {
+        name: "organizations/1/cases/42".to_owned(),
+        number: "42".to_owned(),
+        address: "https://console.cloud.google.com/support/cases/detail/v2/42?organizationId=1".to_owned(),
+        title: None,
+        closed: false,
+    });
+    let shown = |id: &str| {
+        let record = crm.servicenow.record(id).unwrap();
+        (record.correlation_id, record.correlation_display)
+    };
+    let id = crm.person_creates("The disk is full", "", true).await;
+    for _ in 0..2 {
+        crm.servicenow.faults().clear_calls();
+        assert_eq!(crm.adapter.annotate(&id, &link).await.unwrap(), Annotated::Done);
+        assert_eq!(shown(&id), ("organizations/1/cases/42".to_owned(), "Google case 42".to_owned()));
+    }
+    let calls = crm.servicenow.faults().calls();
+    assert!(calls.iter().all(|call| call.method == "GET"), "the second time it only reads: {calls:?}");
+    for column in ["correlation_id", "correlation_display"] {
+        let id = crm.person_creates("Somebody else's", "", true).await;
+        crm.servicenow.set_column(&id, column, "SOLMAN-7").unwrap();
+        let before = shown(&id);
+        assert_eq!(crm.adapter.annotate(&id, &link).await.unwrap(), Annotated::Occupied, "{column}");
+        assert_eq!(shown(&id), before);
+    }
+    let label = Annotation::Label { label: "x".to_owned(), present: true };
+    let error = crm.adapter.annotate(&id, &label).await.unwrap_err();
+    assert_eq!(error.kind, ApiErrorKind::Unsupported, "{error}");
+    let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
+    let columns = checks.iter().find(|check| check.what.contains("columns of the link")).unwrap();
+    assert_eq!(columns.status, CheckStatus::Ok, "{columns:?}");
 }

@@ -7,8 +7,8 @@ use std::time::Duration as StdDuration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use casebridge::cases::{
-    ApiErrorKind, CaseSystem, Check, CheckStatus, Closing, Needs, NewAttachment, NewCase, NewComment,
-    Placement, Visibility,
+    Annotated, Annotation, ApiErrorKind, CaseSystem, Check, CheckStatus, Closing, Needs, NewAttachment,
+    NewCase, NewComment, Placement, Visibility,
 };
 use casebridge::clock::{Clock as _, ManualClock, SharedClock};
 use casebridge::crm::CrmKind as _;
@@ -1796,4 +1796,22 @@ async fn a_status_is_a_system_status_or_one_of_the_accounts_own() {
     assert!(error.message.contains("company.zendesk.google_state_field"), "{error}");
     let checks = lacking.adapter.check(Needs::all(Visibility::Internal)).await;
     assert!(line(&checks, "field No field").unwrap_err().contains("company.zendesk.google_state_field"));
+}
+
+#[tokio::test]
+async fn a_tag_is_added_and_removed_and_all_others_stay() {
+    let crm = usual().await;
+    let id = crm.person_creates("The disk is full", "", true).await;
+    crm.zendesk.set_tags(&id, &["urgent"]).unwrap();
+    for (present, tags) in [
+        (true, vec!["google-escalated", "urgent"]),
+        (true, vec!["google-escalated", "urgent"]),
+        (false, vec!["urgent"]),
+        (false, vec!["urgent"]),
+    ] {
+        // Zendesk keeps tags in lower case.
+        let label = Annotation::Label { label: "Google-Escalated".to_owned(), present };
+        assert_eq!(crm.adapter.annotate(&id, &label).await.unwrap(), Annotated::Done);
+        assert_eq!(crm.zendesk.ticket(&id).unwrap().tags, tags);
+    }
 }

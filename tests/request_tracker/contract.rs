@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use casebridge::cases::{
-    ApiErrorKind, CaseSystem, Closing, Download, NewAttachment, NewCase, NewComment, Placement, Visibility,
+    Annotated, Annotation, ApiErrorKind, CaseLink, CaseSystem, Closing, Download, NewAttachment, NewCase,
+    NewComment, Placement, Visibility,
 };
 use casebridge::clock::{Clock as _, SystemClock};
 use casebridge::crm::request_tracker::{RequestTracker, RequestTrackerSettings};
@@ -642,4 +643,36 @@ async fn a_file_that_request_tracker_cuts_or_drops_is_not_taken_for_carried() {
         assert_eq!(error.kind, ApiErrorKind::Unacceptable, "{how}: {error}");
         adapter.upload(&id, of(1000)).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_ticket_refers_to_its_google_case_once_and_keeps_its_other_links() {
+    let rt = running().await;
+    let other = rt.jane.creates(&rt.slot.queue, "Another", "", false).await;
+    let id = rt.jane.creates(&rt.slot.queue, "The disk is full", "", true).await;
+    rt.jane.changes(&id, json!({ "RefersTo": [other, "https://example.com/manual"] })).await;
+    let address = "https://console.cloud.google.com/support/cases/detail/v2/42?organizationId=1";
+    let link = Annotation::Link(CaseLink {
+        name: "organizations/1/cases/42".to_owned(),
+        number: "42".to_owned(),
+        address: address.to_owned(),
+        title: None,
+        closed: false,
+    });
+    for _ in 0..2 {
+        assert_eq!(rt.adapter.annotate(&id, &link).await.unwrap(), Annotated::Done);
+        let ticket = rt.jane.get(&format!("/ticket/{id}")).await;
+        let links = ticket["_hyperlinks"].as_array().unwrap().iter();
+        let links: Vec<&str> = links
+            .filter(|link| link["ref"] == "refers-to")
+            .filter_map(|link| link["_url"].as_str())
+            .collect();
+        assert_eq!(links.len(), 3, "{links:?}");
+        assert!(links.contains(&address) && links.contains(&"https://example.com/manual"), "{links:?}");
+        assert!(links.iter().any(|link| link.ends_with(&format!("/ticket/{other}"))), "{links:?}");
+    }
+    // A link is no message: nothing of it is carried.
+    assert_eq!(rt.adapter.comments(&id, None).await.unwrap(), []);
+    let label = Annotation::Label { label: "x".to_owned(), present: true };
+    assert_eq!(rt.adapter.annotate(&id, &label).await.unwrap_err().kind, ApiErrorKind::Unsupported);
 }

@@ -14,7 +14,9 @@ use serde_json::{Value, json};
 
 use crate::server::{NUMBERS, Person, Server, Slot};
 use casebridge_testkit::harness::crm::{Company, Crm, Description, Setup};
-use casebridge_testkit::harness::desk::{Call, CaseView, CommentView, Desk, FileView, NewCompanyCase};
+use casebridge_testkit::harness::desk::{
+    Call, CaseView, CommentView, Desk, FileView, NewCompanyCase, ShownLink,
+};
 use casebridge_testkit::harness::request_tracker::description;
 use casebridge_testkit::main_job::{main_job_over, tests_of};
 
@@ -166,6 +168,13 @@ impl Desk for RequestTrackerDesk {
 
     async fn retitles(&self, case: &str, title: &str) {
         self.jane.changes(case, json!({ "Subject": title })).await;
+    }
+
+    async fn links(&self, case: &str) -> Vec<ShownLink> {
+        let ticket = self.jane.get(&format!("/ticket/{case}")).await;
+        let links = ticket["_hyperlinks"].as_array().cloned().unwrap_or_default();
+        let links = links.iter().filter(|link| link["ref"] == "refers-to");
+        links.map(|link| ShownLink { target: text(&link["_url"]), title: None, closed: false }).collect()
     }
 
     async fn closes(&self, case: &str) {

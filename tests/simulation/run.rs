@@ -9,7 +9,7 @@ use std::time::Duration as StdDuration;
 
 use casebridge::cases::{CaseSystem, Visibility};
 use casebridge::entities::{Sides, ToleranceTable};
-use casebridge::sync::{CommentsToGoogle, Rules, StatusTable, Switches};
+use casebridge::sync::{CommentsToGoogle, Rules, ShownRule, StatusTable, Switches};
 use casebridge::tasks::{
     self, Caller, Deps, Mode, Outcome, Pacer, Task, TaskReport, TaskSettings, Unchanged,
 };
@@ -568,6 +568,7 @@ fn instance(world: &Shared, setting: &Setting, number: usize) -> Arc<Deps> {
                 close_on: casebridge::cases::ClosingSet::SOLVED,
                 statuses: StatusTable::new(),
                 escalation: None,
+                shown: ShownRule::NONE,
                 comments_to_google: if setting.carry_internal {
                     CommentsToGoogle::All
                 } else {

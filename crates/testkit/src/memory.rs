@@ -15,7 +15,7 @@ use casebridge::entities::{Priority, PriorityReading, Side, Sides, ToleranceTabl
 use casebridge::progress;
 use casebridge::queue::{Enqueued, QueueError, QueuedTask, TaskQueue};
 use casebridge::store::SqliteStore;
-use casebridge::sync::{CommentsToGoogle, Rules, StatusTable, Switches};
+use casebridge::sync::{CommentsToGoogle, Rules, ShownRule, StatusTable, Switches};
 use casebridge::tasks::{Deps, Pacer, TaskSettings, Unchanged};
 use casebridge::telemetry::Metrics;
 use chrono::{DateTime, Duration, Utc};
@@ -376,6 +376,7 @@ pub fn settings(tolerances: ToleranceTable, syncs_per_minute: u32) -> TaskSettin
             close_on: ClosingSet::default(),
             statuses: StatusTable::new(),
             escalation: None,
+            shown: ShownRule::NONE,
         },
         windows: Sides { google: Duration::minutes(30), company: Duration::minutes(30) },
         max_case_age: Duration::days(30),

@@ -46,6 +46,18 @@ fn rights(needs: Needs, service_management: bool) -> Vec<Right> {
     .collect()
 }
 
+/// Returns the rights for what is only shown on an issue, each with words for it. Without them everything else goes on.
+fn rights_to_show(needs: Needs) -> Vec<(&'static str, Right)> {
+    [
+        (needs.remote_link, "remote links", ("LINK_ISSUES", "Link Issues")),
+        // A property of another user's comment takes this right ("Set comment property", developer.atlassian.com).
+        (needs.mark, "marks of carried notes", ("EDIT_ALL_COMMENTS", "Edit All Comments")),
+    ]
+    .into_iter()
+    .filter_map(|(needed, what, right)| needed.then_some((what, right)))
+    .collect()
+}
+
 /// Returns the remedies for failed calls.
 pub(super) fn remedies(settings: &JiraSettings) -> Remedies {
     let (keys, project) = (settings.credential_keys(), &settings.project);
@@ -59,6 +71,8 @@ pub(super) fn remedies(settings: &JiraSettings) -> Remedies {
             format!("the credentials are missing, expired or wrong: check {keys}"),
         ),
         rights: vec![
+            ("POST", "/remotelink", grant("Link Issues")),
+            ("PUT", "/properties/", grant("Edit All Comments")),
             ("POST", "/comment", grant("Add Comments")),
             ("POST", "/attachments", grant("Create Attachments")),
             ("POST", "/transitions", grant("Transition Issues")),
@@ -303,7 +317,9 @@ async fn clock(client: &Client) -> Finding {
 async fn permissions(report: &mut Report, client: &Client, needs: Needs) -> Vec<&'static str> {
     let project = &client.settings().project;
     let rights = rights(needs, serves_customers(client).await);
-    let names: Vec<&str> = rights.iter().map(|(key, _)| *key).collect();
+    let to_show = rights_to_show(needs);
+    let all = rights.iter().chain(to_show.iter().map(|(_, right)| right));
+    let names: Vec<&str> = all.map(|(key, _)| *key).collect();
     let answer = match client.permissions(&names).await {
         Ok(answer) => answer,
         Err(error) => {
@@ -312,16 +328,28 @@ async fn permissions(report: &mut Report, client: &Client, needs: Needs) -> Vec<
             return Vec::new();
         }
     };
-    let (keys, lacking): (Vec<_>, Vec<_>) = lacking(&rights, &answer).into_iter().unzip();
-    let finding = if lacking.is_empty() {
+    let (keys, names): (Vec<_>, Vec<_>) = lacking(&rights, &answer).into_iter().unzip();
+    let finding = if names.is_empty() {
         Ok("all that are needed".to_owned())
     } else {
         Err(Trouble::failed(
-            format!("the connector's user lacks {} in project {project}", lacking.join(", ")),
+            format!("the connector's user lacks {} in project {project}", names.join(", ")),
             "grant them in the project's permission scheme",
         ))
     };
     report.add(PERMISSIONS, finding);
+    for (what, right) in to_show {
+        let finding = match lacking(&[right], &answer).first() {
+            None => Ok(format!("the right {} is granted", right.1)),
+            Some((_, name)) => Err(Trouble::warning(
+                format!(
+                    "the connector's user lacks {name} in project {project}, and everything else goes on"
+                ),
+                "grant it in the project's permission scheme, or switch this off",
+            )),
+        };
+        report.add(what, finding);
+    }
     keys
 }
 
@@ -998,6 +1026,7 @@ async fn edit_screen(client: &Client, id: &str, ours: &[&CustomField], needs: Ne
     let absent: Vec<&str> = fields
         .chain(needs.priority.then_some(("priority", "Priority")))
         .chain(needs.title.then_some(("summary", "Summary")))
+        .chain(needs.label.then_some(("labels", "Labels")))
         .filter(|(id, _)| !screen.fields.contains_key(*id))
         .map(|(_, name)| name)
         .collect();

@@ -717,6 +717,32 @@ impl Client {
         self.upstream.write_only(Call::post(format!("{}/transitions", issue_path(id)), body)).await
     }
 
+    /// Applies operations on fields, such as adding one label, each of which leaves the rest of its field as it is ("Edit issue").
+    pub(super) async fn alter(&self, id: &str, update: Value) -> Result<(), ApiError> {
+        self.pace.turn(id).await;
+        let call = Call::new(Method::PUT, issue_path(id)).body(Body::Json(json!({ "update": update })));
+        self.upstream.write_only(call).await
+    }
+
+    /// Creates the remote link, or updates the one with its `globalId` ("Create or update remote issue link").
+    pub(super) async fn put_remote_link(&self, id: &str, link: Value) -> Result<(), ApiError> {
+        self.pace.turn(id).await;
+        self.upstream.write_only(Call::post(format!("{}/remotelink", issue_path(id)), link)).await
+    }
+
+    /// Sets a property of a comment of that issue ("Set comment property").
+    pub(super) async fn set_comment_property(
+        &self,
+        id: &str,
+        comment: &str,
+        key: &str,
+        value: Value,
+    ) -> Result<(), ApiError> {
+        self.pace.turn(id).await;
+        let path = format!("/rest/api/2/comment/{}/properties/{}", segment(comment), segment(key));
+        self.upstream.write_only(Call::new(Method::PUT, path).body(Body::Json(value))).await
+    }
+
     /// Uploads a file. Jira accepts uploads only with this header, as a protection against forged forms ("Add attachment").
     pub(super) async fn upload(
         &self,

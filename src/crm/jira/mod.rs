@@ -19,6 +19,7 @@
 //! | `transitions` | the transitions that close and reopen |
 //! | `check` | `casebridge check` |
 
+mod annotations;
 mod check;
 mod client;
 mod closing;
@@ -56,10 +57,10 @@ use self::wire::{INTERNAL_PROPERTY, Marker};
 use super::PriorityWords;
 use super::content::Text;
 use crate::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment, Content,
-    CredentialEnd, Details, Download, Filing, Finding, Found, KnownStatus, Needs, NewAttachment, NewCase,
-    NewComment, Placement, Statuses, Sweep, TextLimit, Visibility, Wanted, Written, is_same_name, markers,
-    utf16_units,
+    Annotated, Annotation, ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check,
+    Closing, Comment, Content, CredentialEnd, Details, Download, Filing, Finding, Found, KnownStatus, Needs,
+    NewAttachment, NewCase, NewComment, Placement, Statuses, Sweep, TextLimit, Visibility, Wanted, Written,
+    is_same_name, markers, utf16_units,
 };
 use crate::clock::SharedClock;
 use crate::crm::CrmKind as _;
@@ -901,6 +902,10 @@ impl CaseSystem for Jira {
                 }
             })
             .await
+    }
+
+    async fn annotate(&self, id: &str, annotation: &Annotation) -> Result<Annotated, ApiError> {
+        annotations::write(&self.client, id, annotation).await
     }
 
     /// Returns the statuses of the project, and the transitions that its newest open issue shows.

@@ -12,7 +12,7 @@ use super::client::Client;
 use super::registration::Registrar;
 use super::wire::error_text;
 use crate::address;
-use crate::cases::{CaseSystem, Hint, Placement, Refusal};
+use crate::cases::{CaseSystem, Hint, LinkDetail, Placement, Refusal};
 use crate::clock::SharedClock;
 use crate::crm::registration::{Registration, WebhookTarget};
 use crate::crm::{CrmKind, Message, PriorityWords, first_given, is_number, own_field, spaced_labels};
@@ -85,6 +85,8 @@ pub struct JiraSettings {
     pub google_name_field: String,
     /// Custom text field that shows Google's state, by name or by ID. Default: none.
     pub google_state_field: Option<String>,
+    /// Key of the comment property that a note gets once it was carried, if only marked notes are. Empty: none.
+    pub carried_property: String,
     /// Fields to set additionally when a case is created, by name or ID, in Jira's own JSON.
     pub new_fields: BTreeMap<String, Value>,
     /// Fields to set with the closing transition, by name or ID, in Jira's own JSON. Those that are not on its screen are left out.
@@ -135,6 +137,7 @@ impl Default for JiraSettings {
             flag_value: "true".to_owned(),
             google_name_field: "custom_field_google_name".to_owned(),
             google_state_field: None,
+            carried_property: "casebridge.carried".to_owned(),
             new_fields: BTreeMap::new(),
             close_fields: BTreeMap::new(),
             request_type: None,
@@ -245,6 +248,17 @@ impl CrmKind for JiraSettings {
             self.google_state_field.as_ref().is_none_or(|name| !name.trim().is_empty()),
             "company.jira.google_state_field must not be empty: leave it out if no field is to show Google's state",
         );
+        // "Set comment property", developer.atlassian.com: the key has at most 255 characters, and Data Center counts bytes.
+        demand(
+            self.carried_property.len() <= 255 && self.carried_property.trim() == self.carried_property,
+            "company.jira.carried_property: expected the key of a comment property, at most 255 characters without spaces around \
+             them, or \"\" for none",
+        );
+        // It would change who reads the comment.
+        demand(
+            !self.carried_property.starts_with("sd."),
+            "company.jira.carried_property begins with sd., as Service Management's own properties do: choose another key",
+        );
         for name in self.new_fields.keys() {
             demand(
                 !self.is_own(name),
@@ -296,6 +310,14 @@ impl CrmKind for JiraSettings {
             ),
         }
         problems
+    }
+
+    fn remote_link(&self) -> Result<LinkDetail, String> {
+        Ok(LinkDetail::Whole)
+    }
+
+    fn marks_comments(&self) -> bool {
+        !self.carried_property.is_empty()
     }
 
     fn placement_keys(&self) -> &'static [&'static str] {

@@ -360,7 +360,7 @@ async fn file(client: &Client, newest: Option<u64>) -> Finding {
     }
 }
 
-fn links<'a>(value: &'a Value, kind: &'a str) -> impl Iterator<Item = &'a Value> {
+pub(super) fn links<'a>(value: &'a Value, kind: &'a str) -> impl Iterator<Item = &'a Value> {
     let links = value.get("_hyperlinks").and_then(Value::as_array);
     links.into_iter().flatten().filter(move |link| link.get("ref").and_then(Value::as_str) == Some(kind))
 }

@@ -38,9 +38,10 @@ use super::content::{Text, one_line};
 use super::expiry;
 use super::reference::path_within;
 use crate::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment, Content,
-    CredentialEnd, Details, Download, Filing, Finding, Found, KnownStatus, Needs, NewAttachment, NewCase,
-    NewComment, Placement, Statuses, Sweep, TextLimit, Visibility, Wanted, Written, is_same_name,
+    Annotated, Annotation, ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check,
+    Closing, Comment, Content, CredentialEnd, Details, Download, Filing, Finding, Found, KnownStatus, Needs,
+    NewAttachment, NewCase, NewComment, Placement, Statuses, Sweep, TextLimit, Visibility, Wanted, Written,
+    is_same_name,
 };
 use crate::entities::{GoogleCaseName, Priority, PriorityReading, Side};
 use crate::outbound::Upstream;
@@ -876,6 +877,25 @@ impl CaseSystem for RequestTracker {
             wire::custom_field(ticket, field).is_some_and(|values| values.first() == Some(&text))
         };
         self.change(id, json!({ "CustomFields": { field: text } }), is_set).await
+    }
+
+    /// Adds the link *Refers to*, and leaves the ticket's other links as they are: `RefersTo` would replace them, `AddRefersTo` adds one
+    /// (`RT::REST2::Resource::Record::Writable`, `_update_links`). Adding a link that exists answers "Link already exists"
+    /// (`RT::Record`, `_AddLink`).
+    async fn annotate(&self, id: &str, annotation: &Annotation) -> Result<Annotated, ApiError> {
+        let Annotation::Link(link) = annotation else {
+            let problem = "a ticket has no place for it";
+            return Err(self.client.error(ApiErrorKind::Unsupported, &annotation.describe(), problem));
+        };
+        let is_linked = |ticket: &Value| {
+            check::links(ticket, "refers-to")
+                .any(|shown| wire::text(shown, "_url").as_deref() == Some(link.address.as_str()))
+        };
+        if is_linked(&self.ticket(id).await?) {
+            return Ok(Annotated::Done);
+        }
+        self.change(id, json!({ "AddRefersTo": link.address }), is_linked).await?;
+        Ok(Annotated::Done)
     }
 
     /// Returns the statuses that the newest tickets of the queue have or lead to: REST does not list those of a lifecycle.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::RequestTracker;
-use crate::cases::{CaseSystem, Closing, Placement};
+use crate::cases::{CaseSystem, Closing, LinkDetail, Placement};
 use crate::clock::SharedClock;
 use crate::crm::registration::{Registration, WebhookTarget};
 use crate::crm::{CrmKind, PriorityWords, first_given, own_field};
@@ -164,6 +164,10 @@ impl CrmKind for RequestTrackerSettings {
 
     fn api_paths(&self) -> &'static [&'static str] {
         &["/REST/2.0", "/REST/1.0"]
+    }
+
+    fn remote_link(&self) -> Result<LinkDetail, String> {
+        Ok(LinkDetail::Address)
     }
 
     fn placement_keys(&self) -> &'static [&'static str] {

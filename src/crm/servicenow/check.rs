@@ -3,7 +3,7 @@
 
 use super::client::{COMMENTS, Choices, Client, Column, Listing, Referenced, Target, WORK_NOTES};
 use super::query::Query;
-use super::settings::{self, ServiceNowSettings, meant, word};
+use super::settings::{self, CORRELATION_DISPLAY, CORRELATION_ID, ServiceNowSettings, meant, word};
 use super::wire::is_sys_id;
 use super::{NAME, PriorityWords};
 use crate::cases::{
@@ -47,6 +47,9 @@ pub(super) async fn all(
     if let Some(column) = &settings.google_state_field {
         report.add("column for Google's state", state_column(client, column).await);
     }
+    if needs.remote_link && settings.remote_link().is_ok() {
+        report.add("columns of the link to the Google case", link_columns(client).await);
+    }
     report.add("times in searches", times(client).await);
     report.add("comments", journals(client, needs.visibility).await);
     report.add("lengths of texts", lengths(client).await);
@@ -64,6 +67,20 @@ pub(super) async fn all(
         report.add("attachments", files(client, clock).await);
     }
     report.into_lines()
+}
+
+/// Checks that the columns for the record of another system can be read. That they can be written shows only by writing.
+async fn link_columns(client: &Client) -> Finding {
+    let columns = [CORRELATION_ID, CORRELATION_DISPLAY];
+    let hint = "give the user a role that reads them, or set company.remote_link = false";
+    let absent = client.absent_columns(&columns).await;
+    let absent = absent.map_err(|error| Trouble::warning(error.without_hint(), hint))?.unwrap_or_default();
+    if absent.is_empty() {
+        return Ok(columns.join(", "));
+    }
+    let (table, absent) = (&client.settings().table, absent.join(", "));
+    let problem = format!("the table {table} has no {absent} that the connector's user may read");
+    Err(Trouble::warning(problem, hint))
 }
 
 /// Checks the column for Google's state, as far as the user may look it up.

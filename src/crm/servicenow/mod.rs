@@ -39,16 +39,17 @@ use serde_json::{Map, Value, json};
 use self::address::Reference;
 use self::client::{COMMENTS, Choices, Client, WORK_NOTES};
 use self::query::Query;
+use self::settings::{CORRELATION_DISPLAY, CORRELATION_ID};
 use self::wire::{Record, is_sys_id};
 use super::PriorityWords;
 use super::content::{Text, media_type, one_line};
 // Jira's rules for file names are the strictest of all CRMs; here they keep names readable in a listing.
 use super::jira::stored_filename;
 use crate::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment, Content,
-    CredentialEnd, Details, Download, Filing, Finding, Found, GOOGLE_STATE_ROOM, KnownStatus, Needs,
-    NewAttachment, NewCase, NewComment, Placement, Statuses, Sweep, TextLimit, Visibility, Wanted, Written,
-    is_same_name, utf16_units,
+    Annotated, Annotation, ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseLink, CaseSystem,
+    Check, Closing, Comment, Content, CredentialEnd, Details, Download, Filing, Finding, Found,
+    GOOGLE_STATE_ROOM, KnownStatus, Needs, NewAttachment, NewCase, NewComment, Placement, Statuses, Sweep,
+    TextLimit, Visibility, Wanted, Written, is_same_name, utf16_units,
 };
 use crate::clock::SharedClock;
 use crate::crm::CrmKind as _;
@@ -220,6 +221,50 @@ impl ServiceNow {
             &call,
             format!("ServiceNow answered 200 and left {what} as it was"),
         ))
+    }
+
+    /// Writes the Google case into the columns for the record of another system. They stay as they are if another integration uses them.
+    async fn correlate(&self, id: &str, call: &str, link: &CaseLink) -> Result<Annotated, ApiError> {
+        let wanted = [
+            (CORRELATION_ID, link.name.clone()),
+            (CORRELATION_DISPLAY, format!("Google case {}", link.number)),
+        ];
+        let columns = wanted.each_ref().map(|(column, _)| *column);
+        let before = self.client.both_values(id, &columns).await?;
+        let value = |record: &Value, column: &str| {
+            let value = record.get(column).and_then(|both| both.get("value")).and_then(Value::as_str);
+            value.map(|value| value.trim().to_owned())
+        };
+        // ServiceNow leaves out columns that a table does not have, or that the user may not read.
+        if let Some(absent) = columns.iter().find(|column| value(&before, column).is_none()) {
+            let problem = format!(
+                "the record has no column {absent}, or the connector's user may not read it: grant it a role that does, or set \
+                 company.remote_link = false"
+            );
+            return Err(self.client.error(ApiErrorKind::Refused, call, problem));
+        }
+        let is_ours = |(column, wanted): &(&str, String)| {
+            value(&before, column).is_some_and(|now| now.is_empty() || now == *wanted)
+        };
+        if !wanted.iter().all(is_ours) {
+            return Ok(Annotated::Occupied);
+        }
+        let stands = |record: &Value| {
+            wanted.iter().all(|(column, wanted)| value(record, column).as_ref() == Some(wanted))
+        };
+        if stands(&before) {
+            return Ok(Annotated::Done);
+        }
+        let fields = wanted.iter().map(|(column, value)| ((*column).to_owned(), json!(value))).collect();
+        self.client.update(id, fields).await?;
+        if stands(&self.client.both_values(id, &columns).await?) {
+            return Ok(Annotated::Done);
+        }
+        let problem = format!(
+            "ServiceNow answered 200 and left {CORRELATION_ID} and {CORRELATION_DISPLAY} as they were: the connector's user needs a role \
+             that writes them"
+        );
+        Err(self.client.error(ApiErrorKind::Refused, call, problem))
     }
 
     async fn by_connector(&self, user: Option<&str>) -> Result<Option<bool>, ApiError> {
@@ -778,6 +823,17 @@ impl CaseSystem for ServiceNow {
              the connector's user needs a role that writes it)"
         );
         self.change(id, fields, &what, |record| record.text(column) == Some(text)).await
+    }
+
+    async fn annotate(&self, id: &str, annotation: &Annotation) -> Result<Annotated, ApiError> {
+        let call = format!("PATCH {}", self.client.path(id)?);
+        match annotation {
+            Annotation::Link(link) => self.correlate(id, &call, link).await,
+            Annotation::Label { .. } | Annotation::Mark(_) => {
+                let problem = "the connector sets no tags and marks no journal entries there";
+                Err(self.client.error(ApiErrorKind::Unsupported, &call, problem))
+            }
+        }
     }
 
     async fn statuses(&self) -> Result<Statuses, ApiError> {

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::ServiceNow;
 use super::wire::{error_text, is_sys_id};
-use crate::cases::{CaseSystem, Closing, Placement};
+use crate::cases::{CaseSystem, Closing, LinkDetail, Placement};
 use crate::clock::SharedClock;
 use crate::crm::registration::{Registration, WebhookTarget};
 use crate::crm::{CrmKind, PriorityWords, first_given, own_field};
@@ -400,6 +400,13 @@ impl ServiceNowSettings {
     }
 }
 
+/// Column of `task` for the ID of the record of another system that corresponds to this one. It holds 100 characters in the base system.
+///
+/// Source: "ServiceNow to ServiceNow coalescing", docs.perspectium.com (November 2026): integrations use both columns so.
+pub(super) const CORRELATION_ID: &str = "correlation_id";
+/// Column of `task` for words about that record. It holds 100 characters in the base system.
+pub(super) const CORRELATION_DISPLAY: &str = "correlation_display";
+
 /// Column of the group that a record is assigned to, and of the person: those of `task`, which incidents and cases extend.
 pub(super) const GROUP: &str = "assignment_group";
 /// See [`GROUP`].
@@ -516,6 +523,18 @@ impl CrmKind for ServiceNowSettings {
 
     fn api_paths(&self) -> &'static [&'static str] {
         &["/api/now"]
+    }
+
+    fn remote_link(&self) -> Result<LinkDetail, String> {
+        let own = [&self.flag_field, &self.google_name_field];
+        let own = own.into_iter().chain(&self.google_state_field).chain(self.new_fields.keys());
+        let mut taken = own.chain(self.close_fields.iter().flatten().map(|(name, _)| name));
+        match taken.find(|name| [CORRELATION_ID, CORRELATION_DISPLAY].contains(&name.as_str())) {
+            Some(name) => Err(format!(
+                "the link stands in {CORRELATION_ID} and {CORRELATION_DISPLAY}, and company.servicenow uses {name} otherwise: change that"
+            )),
+            None => Ok(LinkDetail::Address),
+        }
     }
 
     fn placement_keys(&self) -> &'static [&'static str] {

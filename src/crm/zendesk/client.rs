@@ -696,6 +696,23 @@ impl Client {
         Err(self.error(ApiErrorKind::Unreadable, &format!("PUT /api/v2/tickets/{id}"), message))
     }
 
+    /// Adds a tag to a ticket, or removes it, and returns the tags that the ticket has then. Other tags stay. A closed ticket takes none
+    /// ("Tags", *Tag Endpoint Limitations*, developer.zendesk.com). Counted against the limit as other updates are (assumed).
+    pub(super) async fn change_tags(
+        &self,
+        id: u64,
+        tag: &str,
+        present: bool,
+    ) -> Result<Vec<String>, ApiError> {
+        self.pace(id)?;
+        let method = if present { Method::PUT } else { Method::DELETE };
+        let call = Call::new(method, format!("/api/v2/tickets/{id}/tags"))
+            .body(Body::Json(json!({ "tags": [tag] })))
+            .limited_apart();
+        let changed: wire::TagsAnswer = self.upstream.write(call).await?;
+        Ok(changed.tags)
+    }
+
     /// Uploads a file, which Zendesk keeps until a comment refers to it, for an hour at most.
     pub(super) async fn upload(
         &self,

@@ -51,9 +51,10 @@ use super::content::{Text, media_type, one_line};
 use super::jira::stored_filename;
 use crate::cases::markers::COMPANY_DESCRIPTION_HEADER;
 use crate::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Closing, Comment, Content,
-    CredentialEnd, Details, Download, Filing, Finding, Found, KnownStatus, Needs, NewAttachment, NewCase,
-    NewComment, Placement, Statuses, Sweep, TextLimit, Visibility, Wanted, Written, is_same_name,
+    Annotated, Annotation, ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check,
+    Closing, Comment, Content, CredentialEnd, Details, Download, Filing, Finding, Found, KnownStatus, Needs,
+    NewAttachment, NewCase, NewComment, Placement, Statuses, Sweep, TextLimit, Visibility, Wanted, Written,
+    is_same_name,
 };
 use crate::clock::SharedClock;
 use crate::crm::CrmKind as _;
@@ -935,6 +936,24 @@ impl CaseSystem for Zendesk {
         };
         let change = json!({ "custom_fields": [{ "id": field, "value": text }] });
         self.client.update(number, change).await.map(drop)
+    }
+
+    /// Adds or removes one tag, and leaves the others as they are. Zendesk writes tags in lower case.
+    async fn annotate(&self, id: &str, annotation: &Annotation) -> Result<Annotated, ApiError> {
+        let number = self.client.number(id)?;
+        let Annotation::Label { label, present } = annotation else {
+            let call = format!("{} ({number})", annotation.describe());
+            let problem = "a ticket has no place for it without an app";
+            return Err(self.client.error(ApiErrorKind::Unsupported, &call, problem));
+        };
+        let tag = label.to_lowercase();
+        let tags = self.client.change_tags(number, &tag, *present).await?;
+        if tags.iter().any(|kept| kept.to_lowercase() == tag) == *present {
+            return Ok(Annotated::Done);
+        }
+        let message = format!("Zendesk answered 200 and left the tag {tag:?} as it was");
+        let call = format!("PUT /api/v2/tickets/{number}/tags");
+        Err(self.client.error(ApiErrorKind::Refused, &call, message))
     }
 
     async fn statuses(&self) -> Result<Statuses, ApiError> {

@@ -11,7 +11,7 @@ use super::Zendesk;
 use super::client::Client;
 use super::registration::Registrar;
 use super::wire::error_text;
-use crate::cases::{CaseSystem, Hint, Placement, Refusal, Visibility, is_same_name};
+use crate::cases::{CaseSystem, Hint, LinkDetail, Placement, Refusal, Visibility, is_same_name};
 use crate::clock::SharedClock;
 use crate::crm::registration::{Registration, WebhookTarget};
 use crate::crm::{CrmKind, Message, PriorityWords, first_given, is_number, own_field, spaced_labels};
@@ -177,6 +177,13 @@ impl CrmKind for ZendeskSettings {
             );
         }
         problems
+    }
+
+    // A ticket's side bar shows links to other systems only where an app draws them ("Ticket sidebar", developer.zendesk.com).
+    fn remote_link(&self) -> Result<LinkDetail, String> {
+        Err("a ticket of Zendesk has no links to other systems without an app; company.zendesk.google_name_field shows the Google \
+             case's name"
+            .to_owned())
     }
 
     fn placement_keys(&self) -> &'static [&'static str] {

@@ -471,6 +471,12 @@ impl Field {
     }
 }
 
+/// Answer to a change of tags: all tags of the ticket.
+#[derive(Debug, Deserialize)]
+pub(super) struct TagsAnswer {
+    pub(super) tags: Vec<String>,
+}
+
 /// Answer to an upload, `uploads`.
 #[derive(Debug, Deserialize)]
 pub(super) struct UploadAnswer {

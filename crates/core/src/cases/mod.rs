@@ -3,6 +3,7 @@
 //! The things that are kept in step are the same on both sides, so there is one trait for both, and the sync is written once for both
 //! directions. Differences between systems are data: [`Capabilities`].
 
+mod annotation;
 mod check;
 mod details;
 mod error;
@@ -23,6 +24,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::entities::{EscalationReason, GooglePlacement, GoogleState, Priority, PriorityReading, Side};
 
+pub use annotation::{Annotated, Annotation, CarriedMark, CaseLink, LinkDetail};
 pub use check::{Check, CheckStatus, CredentialEnd, Finding, Report, Trouble, fold, worst};
 pub use details::{Details, PeopleSource, Raised, Wanted};
 pub use error::{ApiError, ApiErrorKind, PlacementError, bounded, shorten};
@@ -476,6 +478,12 @@ pub struct Needs {
     pub turn: bool,
     /// Set titles.
     pub title: bool,
+    /// Show links to Google cases.
+    pub remote_link: bool,
+    /// Add the label of escalated Google cases, and remove it.
+    pub label: bool,
+    /// Mark notes that were carried.
+    pub mark: bool,
     /// Visibility of the comments and attachments that it writes. It always writes comments, if only its own notices.
     pub visibility: Visibility,
 }
@@ -491,6 +499,9 @@ impl Needs {
             status: true,
             turn: true,
             title: true,
+            remote_link: true,
+            label: true,
+            mark: true,
             visibility,
         }
     }
@@ -717,6 +728,13 @@ pub trait CaseSystem: Send + Sync {
         let call = format!("write Google's state on case {}", shorten(id));
         let message = "no field for it is configured";
         Err(ApiError::new(ApiErrorKind::Unsupported, self.capabilities().name, call, message))
+    }
+
+    /// Shows something of the Google case on its company case, which may be closed. Idempotent. Fails with
+    /// [`ApiErrorKind::Refused`] or [`ApiErrorKind::Unauthorized`] if a right is missing.
+    async fn annotate(&self, id: &str, annotation: &Annotation) -> Result<Annotated, ApiError> {
+        let call = format!("{} ({})", annotation.describe(), shorten(id));
+        Err(ApiError::new(ApiErrorKind::Unsupported, self.capabilities().name, call, "has no place for it"))
     }
 
     /// Returns the statuses that cases can have, as far as the system lets one ask. Changes nothing.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     CompanyCaseId, Entry, Escalation, Failing, Global, GoogleCaseName, KnownCase, Ledger, MappingId, Notice,
-    Order, PairState, Pending, Priority, Side, Sides, Source, Titles, Turn,
+    Order, PairState, Pending, Priority, Shown, Side, Sides, Source, Titles, Turn,
 };
 
 /// Minimum change of both systems' leads over our clock for which our clock counts as set, and maximum difference between the two.
@@ -390,6 +390,7 @@ impl CaseMapping {
         self.state.agreed_priority = None;
         self.state.agreed_closed = None;
         self.state.titles = Titles::default();
+        self.state.shown = Shown::default();
     }
 
     /// Returns the company case as it was last read, if the pair still has that case.
@@ -450,6 +451,7 @@ impl CaseMapping {
         if side == Side::Company {
             // Nothing of Google's state stands on the other case yet, and its people have set its status.
             state.turn = Turn::default();
+            state.shown = Shown::default();
             // A request that was sent may still arrive.
             state.escalation = Escalation { sent_at: state.escalation.sent_at, ..Escalation::default() };
         }
@@ -646,6 +648,7 @@ impl CaseMapping {
             || self.state.priority_sent_at != Sides::default()
             || self.state.turn.awaits_outcome()
             || self.state.titles.awaits_outcome()
+            || self.state.shown.awaits_outcome()
             || self.state.subscribers_sent_at.is_some()
             || self.state.escalation.sent_at.is_some()
     }

@@ -10,6 +10,7 @@ mod ledger;
 mod names;
 mod pair_state;
 mod priority;
+mod shown;
 mod side;
 mod titles;
 mod tolerance;
@@ -26,6 +27,7 @@ pub use pair_state::{
     RefusedSubscribers, Skipped, Subscribed,
 };
 pub use priority::{Priority, PriorityReading, PrioritySet};
+pub use shown::{Shown, ShownValue, UnansweredValue};
 pub use side::{Side, Sides};
 pub use titles::{RefusedTitle, TitleBegun, TitleDigest, Titles};
 pub use tolerance::{Tolerance, ToleranceTable};

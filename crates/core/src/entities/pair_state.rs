@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Escalation, GooglePlacement, Priority, Side, Sides, Source, Titles, Turn};
+use super::{Escalation, GooglePlacement, Priority, Shown, Side, Sides, Source, Titles, Turn};
 
 /// Pause between two attempts to write to a read-only case (`R33`: final refusals).
 const READ_ONLY_PAUSE: Duration = Duration::days(1);
@@ -316,6 +316,9 @@ pub struct PairState {
     /// Titles of both cases, as they were last compared.
     #[serde(skip_serializing_if = "is_default")]
     pub titles: Titles,
+    /// Link, label and marks that show something of the Google case on the company case.
+    #[serde(skip_serializing_if = "is_default")]
+    pub shown: Shown,
     /// Escalation of the Google case for the company case.
     #[serde(skip_serializing_if = "is_default")]
     pub escalation: Escalation,
@@ -345,11 +348,12 @@ impl PairState {
         is_changed
     }
 
-    /// Returns the times of priorities, statuses, texts, titles, subscribers and escalations that were sent without an answer, to change
-    /// them.
+    /// Returns the times of priorities, statuses, texts, titles, links, labels, subscribers and escalations that were sent without an answer,
+    /// to change them.
     pub(super) fn values_sent_at(&mut self) -> impl Iterator<Item = &mut DateTime<Utc>> {
         let Sides { google, company } = &mut self.priority_sent_at;
         let values = google.iter_mut().chain(company).chain(self.turn.sent_at()).chain(self.titles.sent_at());
+        let values = values.chain(self.shown.sent_at());
         values.chain(&mut self.subscribers_sent_at).chain(&mut self.escalation.sent_at)
     }
 

@@ -7,10 +7,10 @@ use chrono::{DateTime, Utc};
 
 use super::plan::Rules;
 use super::texts;
-use crate::cases::{Attachment, Visibility};
+use crate::cases::{Annotation, Attachment, Visibility};
 use crate::entities::{
     Entry, Escalation, EscalationReason, GoogleState, ItemKind, Notice, PairState, Pending, Priority,
-    Refusable, Side, Sides, Source, Subscribed, TitleDigest, Titles, Turn,
+    Refusable, Shown, Side, Sides, Source, Subscribed, TitleDigest, Titles, Turn,
 };
 
 /// Comment that the connector is to add.
@@ -151,6 +151,10 @@ pub enum Action {
     },
     /// Record both titles as compared (`R30`: merge base).
     NoteTitles(Box<Titles>),
+    /// Show something of the Google case on the company case.
+    Annotate(Annotation),
+    /// Record what is shown of the Google case on the company case, and what is still to be shown.
+    NoteShown(Box<Shown>),
 }
 
 impl Action {
@@ -158,7 +162,9 @@ impl Action {
     #[must_use]
     pub const fn writes_to(&self) -> Option<Side> {
         match self {
-            Self::LinkBack { .. } | Self::SetStatus { .. } | Self::ShowState(_) => Some(Side::Company),
+            Self::LinkBack { .. } | Self::SetStatus { .. } | Self::ShowState(_) | Self::Annotate(_) => {
+                Some(Side::Company)
+            }
             Self::SetSubscribers { .. } | Self::Escalate { .. } => Some(Side::Google),
             Self::Comment(comment) => Some(comment.side),
             Self::Attach { to: side, .. }
@@ -179,6 +185,7 @@ impl Action {
             | Self::ForgetLeftOpen
             | Self::NoteEscalation(_)
             | Self::NoteTitles(_)
+            | Self::NoteShown(_)
             | Self::NoteTurn(_) => None,
         }
     }
@@ -214,6 +221,8 @@ impl Action {
             | Self::ShowState(_)
             | Self::SetTitle { .. }
             | Self::NoteTitles(_)
+            | Self::Annotate(_)
+            | Self::NoteShown(_)
             | Self::NoteTurn(_) => None,
         }
     }
@@ -259,6 +268,8 @@ impl Action {
             | Self::ShowState(_)
             | Self::SetTitle { .. }
             | Self::NoteTitles(_)
+            | Self::Annotate(_)
+            | Self::NoteShown(_)
             | Self::NoteTurn(_) => false,
         }
     }
@@ -311,6 +322,8 @@ impl Action {
             | Self::ShowState(_)
             | Self::SetTitle { .. }
             | Self::NoteTitles(_)
+            | Self::Annotate(_)
+            | Self::NoteShown(_)
             | Self::NoteTurn(_) => true,
         }
     }
@@ -352,6 +365,14 @@ impl Action {
                 Source::Attachment { .. } | Source::Notice(_) => false,
             },
             Self::Attach { to, .. } => blocked.content[*to],
+            // It was not carried yet.
+            Self::Annotate(Annotation::Mark(mark)) => {
+                let first = Source::Comment { id: mark.comment.clone(), part: 1 };
+                blocked.comments[Side::Google]
+                    || blocked.content[Side::Google]
+                    || blocked.texts.contains(&(Side::Google, first))
+            }
+            Self::Annotate(Annotation::Link(_) | Annotation::Label { .. }) => false,
             Self::AgreeOnPriority(_) => blocked.priority,
             Self::Close { .. }
             | Self::Reopen { .. }
@@ -374,6 +395,7 @@ impl Action {
             | Self::ShowState(_)
             | Self::SetTitle { .. }
             | Self::NoteTitles(_)
+            | Self::NoteShown(_)
             | Self::NoteTurn(_) => false,
         }
     }
@@ -419,6 +441,8 @@ impl Action {
             | Self::ShowState(_)
             | Self::SetTitle { .. }
             | Self::NoteTitles(_)
+            | Self::Annotate(_)
+            | Self::NoteShown(_)
             | Self::NoteTurn(_) => {}
         }
     }
@@ -441,6 +465,9 @@ impl Action {
             Self::Reopen { .. } => Some("reopenings"),
             Self::SetStatus { .. } => Some("statuses"),
             Self::ShowState(_) => Some("states"),
+            Self::Annotate(Annotation::Link(_)) => Some("remote links"),
+            Self::Annotate(Annotation::Label { .. }) => Some("labels"),
+            Self::Annotate(Annotation::Mark(_)) => Some("marks"),
             Self::Resume
             | Self::Adopt(_)
             | Self::Recognise(_)
@@ -454,6 +481,7 @@ impl Action {
             | Self::ForgetLeftOpen
             | Self::NoteEscalation(_)
             | Self::NoteTitles(_)
+            | Self::NoteShown(_)
             | Self::NoteTurn(_) => None,
         }
     }
@@ -521,6 +549,8 @@ impl Action {
             Self::NoteTurn(_) => "note Google's state".to_owned(),
             Self::SetTitle { side, .. } => format!("set the {side} case's title to the other side's"),
             Self::NoteTitles(_) => "note both titles".to_owned(),
+            Self::Annotate(annotation) => annotation.describe(),
+            Self::NoteShown(_) => "note what is shown of the google case".to_owned(),
         }
     }
 }

@@ -67,6 +67,15 @@ impl EscalationRule {
         configured.or_else(|| EscalationReason::ALL.into_iter().find(|reason| plain(reason.name()) == word))
     }
 
+    /// Returns true if a case with that label is raised.
+    #[must_use]
+    pub fn is_raised_by(&self, label: &str) -> bool {
+        match &self.signal {
+            EscalationSignal::Field(_) => false,
+            EscalationSignal::Label(own) => plain(own) == plain(label),
+        }
+    }
+
     /// Returns the words for reasons, for people.
     #[must_use]
     pub fn known_words(&self) -> Vec<String> {

@@ -9,6 +9,7 @@ use super::action::{Action, CommentToWrite};
 use super::attachment_matching::{KnownDifferent, looks_like};
 use super::escalation::{self, EscalationRule, Told};
 use super::merge::{Priorities, merge_priority};
+use super::shown::{self, ShownRule};
 use super::snapshot::{Clocks, Snapshot};
 use super::subscribers::merge_subscribers;
 use super::texts;
@@ -56,6 +57,8 @@ pub struct Rules {
     pub statuses: StatusTable,
     /// Rule for escalations. `None`: people of the company cannot escalate.
     pub escalation: Option<EscalationRule>,
+    /// Things that are shown of the Google case on the company case.
+    pub shown: ShownRule,
 }
 
 impl Rules {
@@ -73,7 +76,25 @@ impl Rules {
     pub fn needs(&self, side: Side) -> Needs {
         let Switches { creation, comments: _, attachments, priority, status, title } = self.switches;
         let turn = side == Side::Company && !self.statuses.is_empty();
-        Needs { creation, attachments, priority, status, turn, title, visibility: self.visibility_on(side) }
+        let shown = |is_on: bool| side == Side::Company && is_on;
+        Needs {
+            creation,
+            attachments,
+            priority,
+            status,
+            turn,
+            title,
+            remote_link: shown(self.shown.link.is_some()),
+            label: shown(self.shown.escalated_label.is_some()),
+            mark: shown(self.shown.marks_notes),
+            visibility: self.visibility_on(side),
+        }
+    }
+
+    /// Returns true if notes go to Google, and only those that people have marked.
+    #[must_use]
+    pub fn carries_marked_notes(&self) -> bool {
+        self.switches.comments && self.comments_to_google == CommentsToGoogle::Marked
     }
 
     /// Returns true if a comment must stay on its side.
@@ -247,6 +268,7 @@ pub fn plan(source: Side, pair: Pair<'_>, rules: &Rules, facts: Sides<&Capabilit
     planner.title();
     planner.turn();
     planner.escalation();
+    planner.shown();
     planner.plan
 }
 
@@ -860,6 +882,50 @@ impl<'a> Planner<'a> {
             Action::Comment(CommentToWrite::notice(Side::Company, Notice::NotEscalated, body, self.rules))
         });
         self.plan.actions.extend(note.into_iter().chain(tell).chain(decision.escalate));
+    }
+
+    /// Plans what is shown of the Google case on the company case. A sync of either side does, since both have read both cases. It is written
+    /// before the company case is closed, and marks after the notes that they are on.
+    fn shown(&mut self) {
+        let mapping = self.pair.mapping;
+        let Some(name) = &mapping.google_case_name else { return };
+        if mapping.state.read_only[Side::Company].is_some() {
+            return;
+        }
+        let carried = |source: &Source| match source {
+            Source::Comment { id, .. } => Some(id.clone()),
+            Source::Description { .. } | Source::Attachment { .. } | Source::Notice(_) => None,
+        };
+        let planned = self.plan.actions.iter().filter_map(|action| {
+            let Action::Comment(comment) = action else { return None };
+            carried(&comment.source).filter(|_| comment.side == Side::Google)
+        });
+        let unanswered = self.pending.iter().filter(|pending| pending.side == Side::Google);
+        let unanswered = unanswered.filter_map(|pending| carried(&pending.source));
+        let unanswered = unanswered.filter(|id| mapping.state.shown.unmarked.contains(id));
+        let under_way: BTreeSet<String> = planned.chain(unanswered).collect();
+        let is_carried = |id: &&str| {
+            let first = Refusable::Item(Source::Comment { id: (*id).to_owned(), part: 1 });
+            self.ledger.has_whole_comment(Side::Google, id) && !self.gave_up(Side::Google, &first)
+        };
+        let decision = shown::decide(shown::Facts {
+            rule: &self.rules.shown,
+            shown: &mapping.state.shown,
+            google: &self.pair.google.case,
+            company: &self.pair.company.case,
+            name,
+            under_way: &under_way.iter().map(String::as_str).collect(),
+            carried: &mapping.state.shown.unmarked.iter().map(String::as_str).filter(is_carried).collect(),
+            now: self.pair.clocks.now,
+            sent_before: self.pair.clocks.now - self.facts.company.in_flight_window,
+        });
+        if let Some(at) = decision.waits_for {
+            self.waits_for(Side::Company, at);
+        }
+        self.before_closing(decision.annotations.into_iter().map(Action::Annotate).collect());
+        if let Some(note) = decision.note {
+            self.plan.actions.insert(0, Action::NoteShown(Box::new(note)));
+        }
     }
 
     /// Plans the subscribers of an open Google case, if the people of its company case were read.

@@ -58,6 +58,7 @@ pub fn is_at_rest(mapping: &CaseMapping, side: Side, clocks: Clocks) -> bool {
         && mapping.pending_status.is_none()
         && !state.turn.awaits_outcome()
         && !state.titles.is_outstanding()
+        && !state.shown.is_outstanding(clocks.now)
         && !mapping.relinking
         && !mapping.paused
         && mapping.gone.is_none()

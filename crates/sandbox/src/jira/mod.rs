@@ -20,6 +20,7 @@ mod limits;
 mod manners;
 mod markup;
 mod pages;
+mod remote_links;
 mod rest;
 mod samples;
 mod search;
@@ -174,6 +175,8 @@ pub struct IssueView {
     pub components: Vec<String>,
     /// The labels, in order.
     pub labels: Vec<String>,
+    /// Links to things in other systems, oldest first.
+    pub remote_links: Vec<RemoteLinkView>,
     /// Display name of the reporter.
     pub reporter: String,
     /// Time of creation.
@@ -184,6 +187,19 @@ pub struct IssueView {
     pub comments: Vec<CommentView>,
     /// Its attachments, oldest first.
     pub attachments: Vec<AttachmentView>,
+}
+
+/// Link to a thing in another system, as a person sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteLinkView {
+    /// ID by which the program that made it knows the thing.
+    pub global_id: Option<String>,
+    /// Address that it leads to.
+    pub url: String,
+    /// Words that it shows.
+    pub title: String,
+    /// True if it is struck through.
+    pub resolved: bool,
 }
 
 /// Comment as a person sees it.
@@ -197,6 +213,8 @@ pub struct CommentView {
     pub body: String,
     /// True if customers do not see the comment.
     pub internal: bool,
+    /// Properties that programs have set, by key.
+    pub properties: BTreeMap<String, Value>,
     /// Time of creation.
     pub created: DateTime<Utc>,
 }
@@ -755,6 +773,16 @@ fn view(issue: &Issue) -> IssueView {
         issue_type: doc.issue_type.clone(),
         components: doc.components.iter().cloned().collect(),
         labels: doc.labels.iter().cloned().collect(),
+        remote_links: issue
+            .remote_links
+            .iter()
+            .map(|link| RemoteLinkView {
+                global_id: link.global_id.clone(),
+                url: link.object("url").unwrap_or_default().to_owned(),
+                title: link.object("title").unwrap_or_default().to_owned(),
+                resolved: link.is_resolved(),
+            })
+            .collect(),
         reporter: doc.reporter.clone(),
         created: issue.created,
         updated: doc.updated,
@@ -766,6 +794,7 @@ fn view(issue: &Issue) -> IssueView {
                 author: comment.author.clone(),
                 body: comment.body.clone(),
                 internal: comment.is_internal(),
+                properties: comment.properties.clone(),
                 created: comment.created,
             })
             .collect(),

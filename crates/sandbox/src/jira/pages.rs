@@ -179,6 +179,16 @@ async fn show(State(jira): State<SandboxJira>, Path(name): Path<String>) -> Resu
                 @if !issue.components.is_empty() {
                     tr { th { "Components" } td { (issue.components.join(", ")) } }
                 }
+                @if !issue.labels.is_empty() {
+                    tr { th { "Labels" } td { (issue.labels.join(", ")) } }
+                }
+                @for link in &issue.remote_links {
+                    tr { th { "Link" } td {
+                        a href=(link.url) rel="noreferrer" {
+                            @if link.resolved { s { (link.title) } } @else { (link.title) }
+                        }
+                    } }
+                }
                 tr { th { "Created" } td { (time(issue.created)) " by " (issue.reporter) } }
                 tr { th { "Updated" } td { (time(issue.updated)) } }
             }

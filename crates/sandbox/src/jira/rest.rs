@@ -21,13 +21,13 @@ use super::fields::{self, Reader, Screen, check_comment, id_or, properties};
 use super::settings::{Deployment, ResolutionOnClosing, SandboxJiraAuth, SandboxJiraSettings};
 use super::state::{Issue, State};
 use super::wire::{Place, Selection, Version, Wire};
-use super::{SandboxJira, attachments, gateway, limits, pages, search, service_desk, webhooks};
+use super::{SandboxJira, attachments, gateway, limits, pages, remote_links, search, service_desk, webhooks};
 
 /// Maximum size of a JSON body, in bytes.
 const BODY_LIMIT: usize = 16 * 1024 * 1024;
 
 /// Permissions that `mypermissions` lists: ID, key and name.
-const PERMISSIONS: [(&str, &str, &str); 13] = [
+const PERMISSIONS: [(&str, &str, &str); 14] = [
     ("0", "ADMINISTER", "Administer Jira"),
     ("10", "BROWSE_PROJECTS", "Browse Projects"),
     ("11", "CREATE_ISSUES", "Create Issues"),
@@ -36,6 +36,7 @@ const PERMISSIONS: [(&str, &str, &str); 13] = [
     ("15", "ADD_COMMENTS", "Add Comments"),
     ("16", "DELETE_ISSUES", "Delete Issues"),
     ("18", "CLOSE_ISSUES", "Close Issues"),
+    ("21", "LINK_ISSUES", "Link Issues"),
     ("19", "CREATE_ATTACHMENTS", "Create Attachments"),
     ("36", "DELETE_ALL_COMMENTS", "Delete All Comments"),
     ("34", "EDIT_ALL_COMMENTS", "Edit All Comments"),
@@ -70,7 +71,7 @@ impl Api {
 
     /// Returns an issue if the asking user may see and change it. An archived issue is read-only ("Archiving API"); the error for changing
     /// one is not documented.
-    fn live_issue<'a>(&self, state: &'a State, id_or_key: &str) -> Result<&'a Issue, ApiError> {
+    pub(super) fn live_issue<'a>(&self, state: &'a State, id_or_key: &str) -> Result<&'a Issue, ApiError> {
         let issue = self.issue(state, id_or_key)?;
         if state.is_archived(issue) {
             return Err(ApiError::bad_request("The issue is archived and cannot be changed."));
@@ -155,7 +156,8 @@ fn versioned(jira: &SandboxJira, version: Version) -> Router {
         .route("/comment/{id}/properties", get(comment_properties))
         .route("/comment/{id}/properties/{key}", get(comment_property).put(put_comment_property))
         .merge(search::routes(jira.0.settings.deployment))
-        .merge(attachments::routes());
+        .merge(attachments::routes())
+        .merge(remote_links::routes());
     let closed = match jira.0.settings.deployment {
         // Data Center 9 has removed this route, and reads `createmeta` as an issue key.
         Deployment::DataCenter => closed,
@@ -954,7 +956,12 @@ async fn put_comment_property(
     JsonValue(value): JsonValue,
 ) -> Answer {
     let is_new = api.change(|state| {
-        let issue = issue_of_comment(&api, state, &id)?.id;
+        let found = issue_of_comment(&api, state, &id)?;
+        let is_own = found.comment(&id).is_some_and(|comment| comment.author == api.settings().account);
+        let issue = found.id;
+        // "Set comment property": Edit All Comments, or Edit Own Comments for one's own.
+        let right = if is_own { "EDIT_OWN_COMMENTS" } else { "EDIT_ALL_COMMENTS" };
+        api.may(right, "You do not have the permission to edit this comment.")?;
         // A property is not a change of the issue, so its time of update stays.
         let comment = state
             .issues

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::catalog;
 use super::manners::Manners;
+use super::remote_links::RemoteLink;
 
 /// Number of versions of an issue that the search index keeps, for searches with an index lag.
 const INDEX_VERSIONS: usize = 64;
@@ -22,6 +23,8 @@ pub(super) struct State {
     next_issue_id: u64,
     next_comment_id: u64,
     next_attachment_id: u64,
+    #[serde(default)]
+    next_remote_link_id: u64,
     pub(super) projects: Vec<Project>,
     /// Users by display name.
     pub(super) users: BTreeMap<String, User>,
@@ -66,6 +69,9 @@ pub(super) struct Issue {
     /// Display names of the users who watch the issue.
     #[serde(default)]
     pub(super) watchers: BTreeSet<String>,
+    /// Links to things in other systems, oldest first.
+    #[serde(default)]
+    pub(super) remote_links: Vec<RemoteLink>,
     /// False if the asking user may not see the issue.
     pub(super) visible: bool,
     /// Versions that the search index has seen, oldest first.
@@ -180,6 +186,7 @@ impl State {
             next_issue_id: 10_001,
             next_comment_id: 20_001,
             next_attachment_id: 30_001,
+            next_remote_link_id: 40_001,
             projects: vec![project(10_000, "SUP", "Support"), project(10_020, "OPS", "Operations")],
             users: BTreeMap::new(),
             text_fields: BTreeMap::new(),
@@ -294,6 +301,7 @@ impl State {
             attachments: Vec::new(),
             properties: BTreeMap::new(),
             watchers: BTreeSet::new(),
+            remote_links: Vec::new(),
             visible: true,
             indexed: VecDeque::new(),
             revision: 0,
@@ -309,6 +317,22 @@ impl State {
         change(&mut issue.doc);
         issue.touch(now);
         true
+    }
+
+    /// Adds a remote link, or replaces the one with its `globalId`. Returns its ID, and true if it is new; `None` if there is no such issue.
+    pub(super) fn put_remote_link(&mut self, issue: u64, link: RemoteLink) -> Option<(u64, bool)> {
+        let links = &mut self.issues.get_mut(&issue)?.remote_links;
+        let known =
+            links.iter_mut().find(|known| link.global_id.is_some() && known.global_id == link.global_id);
+        if let Some(known) = known {
+            let id = known.id;
+            *known = RemoteLink { id, ..link };
+            return Some((id, false));
+        }
+        let id = self.next_remote_link_id;
+        self.next_remote_link_id += 1;
+        links.push(RemoteLink { id, ..link });
+        Some((id, true))
     }
 
     pub(super) fn add_comment(

@@ -50,7 +50,7 @@ const SYSTEM: [(&str, Kind); 6] = [
     ("sys_mod_count", Kind::System),
 ];
 
-const TASK: [(&str, Kind); 29] = [
+const TASK: [(&str, Kind); 30] = [
     ("number", Kind::System),
     ("sys_class_name", Kind::System),
     ("short_description", Kind::Text(160)),
@@ -69,6 +69,7 @@ const TASK: [(&str, Kind); 29] = [
     ("cmdb_ci", Kind::Reference(ITEMS)),
     ("business_service", Kind::Reference(SERVICES)),
     ("correlation_id", Kind::Text(100)),
+    ("correlation_display", Kind::Text(100)),
     // A list of users, by `sys_id`, and of addresses of others ("Watch list", product documentation). Its length is assumed.
     ("watch_list", Kind::Text(4_000)),
     ("parent_incident", Kind::Text(32)),

@@ -216,6 +216,10 @@ pub struct RecordView {
     pub google_name: Option<String>,
     /// [`GOOGLE_STATE_COLUMN`].
     pub google_state: String,
+    /// `correlation_id`: record of another system.
+    pub correlation_id: String,
+    /// `correlation_display`: words for that record.
+    pub correlation_display: String,
     /// Time of creation.
     pub created: DateTime<Utc>,
     /// Time of the last update, as ServiceNow counts updates.
@@ -789,6 +793,8 @@ fn view(state: &State, row: &Row) -> RecordView {
         flagged: get(row, FLAG_COLUMN) == "true",
         google_name: Some(text(GOOGLE_NAME_COLUMN)).filter(|name| !name.is_empty()),
         google_state: text(GOOGLE_STATE_COLUMN),
+        correlation_id: text("correlation_id"),
+        correlation_display: text("correlation_display"),
         created: read_time(get(row, "sys_created_on")),
         updated: read_time(get(row, "sys_updated_on")),
         journal: state

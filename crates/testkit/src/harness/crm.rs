@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
 use async_trait::async_trait;
-use casebridge::cases::{Capabilities, CaseSystem};
+use casebridge::cases::{Capabilities, CaseSystem, LinkDetail};
 use casebridge::clock::SharedClock;
 use casebridge::crm::CrmKind;
 use casebridge::entities::Priority;
@@ -111,6 +111,12 @@ pub struct Description {
     pub deleting_comments: bool,
     /// True if people can delete a file.
     pub deleting_files: bool,
+    /// Parts of a link to a Google case that a case shows. `None` if there is no place for one.
+    pub remote_link: Option<LinkDetail>,
+    /// True if the connector adds and removes labels.
+    pub labels: bool,
+    /// True if a comment can carry a mark that programs read.
+    pub marks: bool,
     /// Statuses of its cases.
     pub turns: Turns,
 }
@@ -141,6 +147,9 @@ pub enum Need {
     DeletingComments,
     DeletingFiles,
     ExpiringTokens,
+    RemoteLinks,
+    Labels,
+    Marks,
 }
 
 impl Description {
@@ -154,6 +163,9 @@ impl Description {
             Need::InternalComments => (self.capabilities.internal_comments, "has no internal comments"),
             Need::DeletingComments => (self.deleting_comments, "nobody can delete a comment"),
             Need::ExpiringTokens => (self.setups, "its tokens do not expire"),
+            Need::RemoteLinks => (self.remote_link.is_some(), "shows no links to other systems"),
+            Need::Labels => (self.labels, "the connector sets no labels there"),
+            Need::Marks => (self.marks, "its comments carry no marks"),
             Need::DeletingFiles => (self.deleting_files, "nobody can delete a file"),
         };
         (!met).then_some(reason)

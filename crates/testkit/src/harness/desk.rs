@@ -122,6 +122,28 @@ pub trait Desk: Send + Sync {
     /// Lets a person with this address follow a case, or not any more.
     async fn follows(&self, case: &str, address: &str, on: bool);
 
+    // ------------------------------------------------------------ things that are shown
+
+    /// Returns the links to Google cases that a case shows. Needs [`super::crm::Need::RemoteLinks`].
+    async fn links(&self, _case: &str) -> Vec<ShownLink> {
+        panic!("a scenario that does this needs RemoteLinks");
+    }
+
+    /// Returns the labels of a case. Needs [`super::crm::Need::Labels`].
+    async fn labels(&self, _case: &str) -> Vec<String> {
+        panic!("a scenario that does this needs Labels");
+    }
+
+    /// Adds a label as a person, or removes it. Needs [`super::crm::Need::Labels`].
+    async fn relabels(&self, _case: &str, _label: &str, _on: bool) {
+        panic!("a scenario that does this needs Labels");
+    }
+
+    /// Returns the mark of a comment that was carried. Needs [`super::crm::Need::Marks`].
+    async fn carried_mark(&self, _case: &str, _comment: &str) -> Option<String> {
+        panic!("a scenario that does this needs Marks");
+    }
+
     // ------------------------------------------------------------ trouble
 
     /// Returns the CRM's faults; `None` if faults cannot be injected.
@@ -141,6 +163,23 @@ pub enum Call {
     Search,
     /// Download of a file's content.
     Download,
+    /// Link to a Google case.
+    Link,
+    /// Change of a label.
+    Label,
+    /// Mark on a comment.
+    Mark,
+}
+
+/// Link to a Google case as a person sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShownLink {
+    /// Address or name that it leads to.
+    pub target: String,
+    /// Words that it shows, if they have the Google case's title in them.
+    pub title: Option<String>,
+    /// True if it shows that the Google case is closed.
+    pub closed: bool,
 }
 
 /// Input for a case that a person opens.

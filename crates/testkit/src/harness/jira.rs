@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use casebridge::cases::markers::COMPANY_DESCRIPTION_HEADER;
-use casebridge::cases::{Placement, Visibility};
+use casebridge::cases::{LinkDetail, Placement, Visibility};
 use casebridge::clock::{ManualClock, SharedClock};
 use casebridge::crm::PriorityWords;
 use casebridge::crm::jira::readable::{self, Backslash, Names};
@@ -13,14 +13,14 @@ use casebridge::crm::jira::{Jira, JiraSettings, markup};
 use casebridge::entities::Priority;
 use casebridge::sandbox::faults::Faults;
 use casebridge::sandbox::jira::{
-    GOOGLE_STATE_FIELD, IssueView, MarkupKind, NewIssue, SandboxJira, SandboxJiraAuth, SandboxJiraSettings,
-    would_render,
+    GOOGLE_STATE_FIELD, IssueView, MarkupKind, NewIssue, RemoteLinkView, SandboxJira, SandboxJiraAuth,
+    SandboxJiraSettings, would_render,
 };
 use casebridge::sync::{CompanyConditions, Pattern};
 use chrono::{DateTime, Duration, Utc};
 
 use super::crm::{Company, Crm, Description, Setup, Turns};
-use super::desk::{Call, CaseView, CommentView, Desk, FileView, NewCompanyCase};
+use super::desk::{Call, CaseView, CommentView, Desk, FileView, NewCompanyCase, ShownLink};
 use super::{serve, upstream};
 
 /// Service management project of Jira Cloud: the kind with all features.
@@ -71,6 +71,9 @@ pub fn describe(capabilities: casebridge::cases::Capabilities) -> Description {
         sealed_takes_comments: true,
         deleting_comments: true,
         deleting_files: true,
+        remote_link: Some(LinkDetail::Whole),
+        labels: true,
+        marks: true,
         turns: Turns {
             first: "To Do",
             google: "In Progress",
@@ -378,6 +381,33 @@ impl Desk for JiraDesk {
         self.jira.watch(case, address, on).unwrap();
     }
 
+    async fn links(&self, case: &str) -> Vec<ShownLink> {
+        let links = self.jira.issue(case).unwrap().remote_links.into_iter();
+        let shown = |link: RemoteLinkView| ShownLink {
+            target: link.url,
+            title: Some(link.title),
+            closed: link.resolved,
+        };
+        links.map(shown).collect()
+    }
+
+    async fn labels(&self, case: &str) -> Vec<String> {
+        self.jira.issue(case).unwrap().labels
+    }
+
+    async fn relabels(&self, case: &str, label: &str, on: bool) {
+        let labels = self.jira.issue(case).unwrap().labels;
+        let others = labels.iter().map(String::as_str).filter(|own| *own != label);
+        let labels: Vec<&str> = others.chain(on.then_some(label)).collect();
+        self.jira.set_labels(case, &labels).unwrap();
+    }
+
+    async fn carried_mark(&self, case: &str, comment: &str) -> Option<String> {
+        let comments = self.jira.issue(case).unwrap().comments;
+        let comment = comments.into_iter().find(|own| own.id == comment).unwrap();
+        comment.properties.get("casebridge.carried").map(ToString::to_string)
+    }
+
     fn faults(&self) -> Option<&Faults> {
         Some(self.jira.faults())
     }
@@ -388,6 +418,9 @@ impl Desk for JiraDesk {
             Call::Comment => ("POST", "/comment"),
             Call::Attach => ("POST", "/attachments"),
             Call::Close => ("POST", "/transitions"),
+            Call::Link => ("POST", "/remotelink"),
+            Call::Label => ("PUT", "/issue/"),
+            Call::Mark => ("PUT", "/properties/"),
             Call::Search => ("GET", "/search"),
             Call::Download => ("GET", "/file/"),
         }

@@ -35,7 +35,7 @@ use casebridge::queue::cron_yaml::CronConfig;
 use casebridge::sandbox::csapi::{Author, CLASSIFICATION_ID, NewCase, Priority, SandboxCsapi};
 use casebridge::sandbox::faults::{Fault, Faults};
 use casebridge::store::{MappingFilter, Store};
-use casebridge::sync::{CommentsToGoogle, Placing, RouteTable, Rules, StatusTable, Switches};
+use casebridge::sync::{CommentsToGoogle, Placing, RouteTable, Rules, ShownRule, StatusTable, Switches};
 use casebridge::tasks::{Deps, Pacer, Since, TaskSettings, Unchanged};
 use casebridge::telemetry::Metrics;
 use chrono::{Duration, TimeZone as _, Utc};
@@ -94,6 +94,7 @@ impl Default for Options {
                 close_on: ClosingSet::default(),
                 statuses: StatusTable::new(),
                 escalation: None,
+                shown: ShownRule::NONE,
             },
             backend: None,
             csapi: None,

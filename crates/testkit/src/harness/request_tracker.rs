@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
-use casebridge::cases::CaseSystem as _;
+use casebridge::cases::{CaseSystem as _, LinkDetail};
 use casebridge::clock::{ManualClock, SharedClock};
 use casebridge::crm::PriorityWords;
 use casebridge::crm::request_tracker::{NAME, RequestTracker, RequestTrackerSettings};
@@ -36,6 +36,9 @@ pub fn description() -> Description {
         sealed_takes_comments: true,
         deleting_comments: false,
         deleting_files: false,
+        remote_link: Some(LinkDetail::Address),
+        labels: false,
+        marks: false,
         // Statuses of the lifecycle that every queue has at first.
         turns: Turns {
             first: "new",

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use casebridge::cases::{Placement, Visibility};
+use casebridge::cases::{LinkDetail, Placement, Visibility};
 use casebridge::clock::{ManualClock, SharedClock};
 use casebridge::crm::PriorityWords;
 use casebridge::crm::servicenow::{ServiceNow, ServiceNowSettings, text};
@@ -18,7 +18,7 @@ use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
 
 use super::crm::{Company, Crm, Description, Setup, Turns};
-use super::desk::{Call, CaseView, CommentView, Desk, FileView, NewCompanyCase};
+use super::desk::{Call, CaseView, CommentView, Desk, FileView, NewCompanyCase, ShownLink};
 use super::{serve, upstream};
 
 /// Name of the connector's user.
@@ -46,6 +46,9 @@ impl Crm for ServiceNowKind {
             sealed_takes_comments: false,
             deleting_comments: false,
             deleting_files: true,
+            remote_link: Some(LinkDetail::Address),
+            labels: false,
+            marks: false,
             // Labels, which the adapter looks up.
             turns: Turns {
                 first: "New",
@@ -342,6 +345,12 @@ impl Desk for ServiceNowDesk {
         self.servicenow.set_column(case, "watch_list", &list.join(",")).unwrap();
     }
 
+    async fn links(&self, case: &str) -> Vec<ShownLink> {
+        let target = self.servicenow.record(case).unwrap().correlation_id;
+        let link = ShownLink { target, title: None, closed: false };
+        [link].into_iter().filter(|link| !link.target.is_empty()).collect()
+    }
+
     fn faults(&self) -> Option<&Faults> {
         Some(self.servicenow.faults())
     }
@@ -349,8 +358,9 @@ impl Desk for ServiceNowDesk {
     fn calls(&self, call: Call) -> (&'static str, &'static str) {
         match call {
             Call::Create => ("POST", "/table/incident"),
-            Call::Comment | Call::Close => ("PATCH", "/table/incident/"),
+            Call::Comment | Call::Close | Call::Link => ("PATCH", "/table/incident/"),
             Call::Attach => ("POST", "/attachment/file"),
+            Call::Label | Call::Mark => panic!("ServiceNow has no such call"),
             Call::Search => ("GET", "/table/incident?"),
             Call::Download => ("GET", "/file"),
         }

@@ -42,6 +42,9 @@ impl Crm for ZendeskKind {
             sealed_takes_comments: false,
             deleting_comments: false,
             deleting_files: true,
+            remote_link: None,
+            labels: true,
+            marks: false,
             // One of the account's own statuses among system statuses.
             turns: Turns {
                 first: "New",
@@ -343,6 +346,17 @@ impl Desk for ZendeskDesk {
         self.zendesk.copy_to(case, (address, address), on).unwrap();
     }
 
+    async fn labels(&self, case: &str) -> Vec<String> {
+        self.zendesk.ticket(case).unwrap().tags
+    }
+
+    async fn relabels(&self, case: &str, label: &str, on: bool) {
+        let tags = self.zendesk.ticket(case).unwrap().tags;
+        let others = tags.iter().map(String::as_str).filter(|own| *own != label);
+        let tags: Vec<&str> = others.chain(on.then_some(label)).collect();
+        self.zendesk.set_tags(case, &tags).unwrap();
+    }
+
     fn faults(&self) -> Option<&Faults> {
         Some(self.zendesk.faults())
     }
@@ -351,6 +365,9 @@ impl Desk for ZendeskDesk {
         match call {
             Call::Create => ("POST", "/tickets"),
             Call::Comment | Call::Attach | Call::Close => ("PUT", "/tickets/"),
+            // Removing one is a DELETE.
+            Call::Label => ("PUT", "/tags"),
+            Call::Link | Call::Mark => panic!("Zendesk has no such call"),
             Call::Search => ("GET", "/search"),
             Call::Download => ("GET", "/attachment/"),
         }
