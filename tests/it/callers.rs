@@ -527,7 +527,7 @@ async fn a_system_that_shows_no_case_at_all_is_a_warning_and_no_failure() {
         }
     }
     // An hour of sweeps and a day's sweep over everything change nothing about it.
-    world.run_for(Duration::hours(26)).await;
+    world.run_for_long(Duration::hours(26)).await;
     let seconds: i64 = gauge("google").await.unwrap_or_default().parse().unwrap_or_default();
     assert!((93_600..=93_800).contains(&seconds), "{seconds}");
     assert!(!ask_json("/api/global").await.body["google"]["empty_since"].is_null());
@@ -541,7 +541,7 @@ async fn a_system_that_shows_no_case_at_all_is_a_warning_and_no_failure() {
         assert_eq!(gauge(side).await.as_deref(), Some("0"), "{side}");
     }
     // A case that is closed and older than any look is still no sign of an empty system within the day.
-    world.run_for(Duration::hours(20)).await;
+    world.run_for_long(Duration::hours(20)).await;
     assert_eq!(ask_json("/healthz/sync").await.body.get("warnings"), None);
 }
 

@@ -102,7 +102,7 @@ async fn an_unlinked_pair_stays_unlinked_whatever_the_polls_find_and_can_be_resu
     assert_eq!(api(&world, &company, "unlink", reason).await.0, 200);
     world.google_says(&google, "from Google");
     world.company_says(&company, "from the desk").await;
-    world.run_for(Duration::hours(30)).await;
+    world.run_for_long(Duration::hours(30)).await;
     assert_eq!(world.copies_in_crm(&company).await, Vec::<String>::new());
     assert_eq!(world.sizes().await, (1, 1), "no poll creates another counterpart");
     let left = world.mapping().await;

@@ -286,6 +286,19 @@ impl World {
         clock.set(end);
     }
 
+    /// Lets hours or days pass between two moments of interest: the first hour and the last as [`World::run_for`] does, and between them
+    /// cron and the queues only every nine minutes, which is within all tolerances. A day of minutes is seconds of a processor.
+    pub async fn run_for_long(&self, duration: Duration) {
+        let (clock, finely) = (self.clock(), Duration::hours(1));
+        let end = clock.now() + duration;
+        self.run_for(finely).await;
+        while clock.now() < end - finely {
+            clock.set((clock.now() + Duration::minutes(9)).min(end - finely));
+            self.run_for(Duration::zero()).await;
+        }
+        self.run_for(end - clock.now()).await;
+    }
+
     /// Lets all changes arrive and settle, if nothing disturbs them. It takes three minutes, and longer only if the CRM's `patience` allows
     /// it and a case is still dirty.
     pub async fn settle(&self) {

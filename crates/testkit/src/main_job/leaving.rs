@@ -104,7 +104,7 @@ pub async fn a_google_case_that_is_gone_ends_the_pair_with_one_comment_in_the_cr
     assert_eq!(world.company_texts(&company).await.len(), 3);
     world.csapi.close(&other).unwrap();
     world.clock().advance(Duration::days(32));
-    world.run_for(Duration::days(1)).await;
+    world.run_for_long(Duration::days(1)).await;
     let left = world.mappings().await;
     assert!(
         left.iter().all(|mapping| mapping.case_id(Side::Google) == Some(other.as_str())),

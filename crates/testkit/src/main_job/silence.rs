@@ -145,9 +145,9 @@ pub async fn a_pair_that_ended_goes_on_when_its_case_is_back_and_misses_nothing(
     assert_eq!(count(&world.google_texts(&case), GONE), 1);
     world.google_says(&case, "two");
     world.company_says(&company, "three").await;
-    world.run_for(Duration::days(2)).await;
+    world.run_for_long(Duration::days(2)).await;
     world.desk.hides(&company, false).await;
-    world.run_for(Duration::hours(26)).await;
+    world.run_for_long(Duration::hours(26)).await;
     let expected = (vec!["one".to_owned(), "two".to_owned()], vec!["three".to_owned()]);
     assert_eq!(world.carried(&case, &company).await, expected);
     let texts = world.google_texts(&case);
@@ -326,7 +326,7 @@ pub async fn every_notice_at_google_names_the_company_case_with_its_key_and_its_
     world.google_says(&case, "one");
     world.run_for(Duration::hours(4)).await;
     world.desk.hides(&company, false).await;
-    world.run_for(Duration::hours(26)).await;
+    world.run_for_long(Duration::hours(26)).await;
     world.trouble(Call::Comment, refusal(403));
     world.google_says(&case, "two");
     world.run_for(Duration::hours(4)).await;
@@ -499,12 +499,12 @@ pub async fn a_case_that_takes_no_comments_still_takes_a_file_a_priority_and_its
     assert_eq!(world.csapi.case(&case).unwrap().state, State::Closed);
 
     // The comment itself is tried once a day, and no notice is repeated.
-    world.run_for(Duration::days(1)).await;
+    world.run_for_long(Duration::days(1)).await;
     assert!(read_only(world.mapping().await));
     let texts = world.company_texts(&company).await;
     assert_eq!(count(&texts, "Nothing that is written here arrives any more"), 1, "{texts:#?}");
     world.csapi.faults().remove(refused);
-    world.run_for(Duration::days(2)).await;
+    world.run_for_long(Duration::days(2)).await;
     assert_eq!(world.copies_at_google(&case), ["one that is refused"]);
     world.assert_quiet().await;
 }
