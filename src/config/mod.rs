@@ -25,8 +25,8 @@ use crate::push::pull::is_resource;
 use crate::push::{GoogleReceiverSettings, PullSettings};
 use crate::store::StoreUrl;
 use crate::sync::{
-    CommentsToGoogle, EscalationRule, EscalationSignal, Placing, RouteTable, Rules, ShownRule, StatusRule,
-    StatusTable, Switches, is_address,
+    CommentsToGoogle, EditedComments, EscalationRule, EscalationSignal, Placing, RouteTable, Rules,
+    ShownRule, StatusRule, StatusTable, Switches, is_address,
 };
 use crate::tasks::TaskSettings;
 
@@ -771,6 +771,8 @@ fn read_tasks(r: &mut Reader, windows: Sides<Duration>, syncs_per_minute: u32) -
         title: r.bool_or("sync.title", true),
     };
     let comments_to_google = read_comments_to_google(r);
+    let edits =
+        r.choice("sync.edits", "off", &[("off", EditedComments::Off), ("note", EditedComments::Note)]);
     let comment_visibility = r.choice(
         "sync.comment_visibility",
         "internal",
@@ -810,6 +812,7 @@ fn read_tasks(r: &mut Reader, windows: Sides<Duration>, syncs_per_minute: u32) -
         rules: Rules {
             switches,
             comments_to_google,
+            edits: edits?,
             comment_visibility: comment_visibility?,
             close_on,
             statuses: StatusTable::new(),

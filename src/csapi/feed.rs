@@ -285,6 +285,7 @@ fn message_of(
             created_at,
             body: body(&subject, text, case.number(), title),
             earlier_body: None,
+            edited_at: None,
             visibility: Visibility::Public,
             // The connector sends no mail.
             by_connector: Some(false),

@@ -135,6 +135,7 @@ impl Csapi {
             // and R19 (status) wants the comments of a closed pair carried.
             comment_when_closed: true,
             internal_comments: false,
+            comments_change: false,
             comment_limit: TextLimit::code_points(COMMENT_LIMIT),
             title_limit: TextLimit::code_points(TITLE_LIMIT),
             description_limit: TextLimit::code_points(DESCRIPTION_LIMIT),

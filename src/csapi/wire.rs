@@ -175,6 +175,7 @@ pub(super) fn comment(value: &Value, case: &GoogleCaseName) -> Result<Comment, O
         created_at: time(fields, "createTime"),
         body: body.unwrap_or_default().to_owned(),
         earlier_body: None,
+        edited_at: None,
         visibility: Visibility::Public,
         by_connector: None,
     })

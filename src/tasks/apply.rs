@@ -13,7 +13,7 @@ use crate::cases::{
     Download, NewAttachment, NewComment, Visibility, Written, bounded,
 };
 use crate::entities::{
-    Entry, Escalation, EscalationProblem, EscalationReason, ItemKind, Notice, Pending, PendingStatus,
+    Edits, Entry, Escalation, EscalationProblem, EscalationReason, ItemKind, Notice, Pending, PendingStatus,
     Priority, ReadOnly, Refusal, RefusedSubscribers, Shown, Side, Sides, Source, Subscribed, TitleDigest,
     Titles, Turn,
 };
@@ -167,6 +167,12 @@ impl Session<'_> {
             self.annotation_refused(annotation, error);
             return Ok(Verdict::Settled);
         }
+        if refused
+            && let Action::Comment(CommentToWrite { side, source: Source::Edit { id, .. }, .. }) = action
+        {
+            self.edit_refused(*side, id, error);
+            return Ok(Verdict::Settled);
+        }
         if refused && matches!(action, Action::Escalate { .. }) {
             return self.escalation_refused(error).await;
         }
@@ -234,6 +240,19 @@ impl Session<'_> {
             "given up, and explained on the case if that takes it: {error}"
         );
         Ok(Verdict::Settled)
+    }
+
+    /// Records that a case refuses a note about an edit, which is then as good as written: the next edit of the comment is the next attempt.
+    /// No sync fails.
+    fn edit_refused(&mut self, side: Side, id: &str, error: &ApiError) {
+        tracing::warn!(
+            case.google_name = self.mapping.case_id(Side::Google),
+            case.company_id = self.mapping.case_id(Side::Company),
+            "the {side} case does not take the note that comment {id} was edited: it is not written. {error}"
+        );
+        let mut edits = self.progress.edits.as_ref().unwrap_or(&self.mapping.state.edits).clone();
+        edits.drop_note(side.other(), id);
+        self.progress.edits = Some(edits);
     }
 
     /// Records a priority that a side refuses (`R30`: merge base). The other side keeps its own.
@@ -335,7 +354,7 @@ impl Session<'_> {
                     self.notice(side.other(), Notice::GivenUp, body).await
                 }
                 // The connector's own texts need no explanation.
-                Source::Attachment { .. } | Source::Notice(_) => Ok(()),
+                Source::Attachment { .. } | Source::Notice(_) | Source::Edit { .. } => Ok(()),
             },
             Action::Attach { attachment, visibility, .. } => {
                 self.explain(side, &from_case, attachment, &error.message, *visibility).await
@@ -367,6 +386,7 @@ impl Session<'_> {
             | Action::NoteTitles(_)
             | Action::Annotate(_)
             | Action::NoteShown(_)
+            | Action::NoteEdits(_)
             | Action::NoteTurn(_) => Ok(()),
         }
     }
@@ -500,6 +520,8 @@ impl Session<'_> {
             Action::NoteShown(shown) => {
                 self.save(|mapping| mapping.state.shown = Shown::clone(shown)).await?;
             }
+            // Saved along with the write-ahead record of the first comment that follows, or at the end.
+            Action::NoteEdits(edits) => self.progress.edits = Some(Edits::clone(edits)),
             Action::NoteTurn(turn) => self.save(|mapping| mapping.state.turn = Turn::clone(turn)).await?,
         }
         Ok(())
@@ -815,9 +837,13 @@ impl Session<'_> {
             Source::Attachment { id } => ("attachment", Some(id.clone())),
             Source::Description { part } => ("description", Some(part.to_string())),
             Source::Notice(_) => ("notice", None),
+            Source::Edit { id, .. } => ("edit", Some(id.clone())),
         };
         self.note(kind, comment.side, source, Some(written.id));
-        self.propagated(comment.side, comment.source_at);
+        // The age of a comment says nothing about how long its edit took.
+        if kind != "edit" {
+            self.propagated(comment.side, comment.source_at);
+        }
         Ok(())
     }
 

@@ -8,6 +8,7 @@ mod check;
 mod cleanup;
 mod compare;
 mod detect_outages;
+mod edits;
 pub mod hint;
 mod lookup;
 mod operate;

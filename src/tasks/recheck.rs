@@ -8,13 +8,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Duration, Utc};
 
+use super::edits::read_since;
 use super::placing::with_details;
 use super::session::{Session, SyncError};
 use super::sight::{Look, plus};
 use super::sync_case::{seems_set, settled_update};
 use crate::cases::{ApiErrorKind, Case, Content, Found};
 use crate::entities::{Side, Sides};
-use crate::sync::{has_nothing_new, horizons, is_at_rest};
+use crate::sync::{has_new_edit, has_nothing_new, horizons, is_at_rest};
 
 /// Age of a case's last update at the first recheck. Each further recheck is at three times the age of the one before.
 const FIRST: Duration = Duration::minutes(1);
@@ -133,7 +134,7 @@ impl Shown {
     }
 }
 
-/// Lists of a case, and the horizon that they were read from.
+/// Lists of a case, and the horizon of the sync that they were read for. They may go back further.
 pub(super) type PrefetchedContent = (Option<DateTime<Utc>>, Content);
 
 /// Case and lists of one side, if they were read already.
@@ -168,16 +169,16 @@ pub(super) async fn look(session: &mut Session<'_>, side: Side) -> Result<Readin
     };
     let system = &deps.systems[side];
     let horizon = horizons(&session.mapping, deps.settings.windows, clocks)[side];
+    let since = read_since(deps, &session.mapping, side, horizon);
     let (mut read, mut lists) = (None, None);
     if session.mapping.dirty[side].is_some() {
-        let whole = match system.get_whole(&id, horizon).await {
+        let whole = match system.get_whole(&id, since).await {
             Err(error) if error.kind != ApiErrorKind::NotFound => return Err(error.into()),
             whole => whole.ok().flatten(),
         };
         // A case that is not found is the complete sync's concern (R28: missing is not gone).
         let Some((case, content)) = whole else { return unclear(Prefetched::default()) };
         let case = with_details(deps, side, case).await?;
-        let content = content.since(horizon);
         if session.mapping.state.read_as[side] != Some(case.digest()) {
             return unclear(Prefetched { case: Some(case), content: Some((horizon, content)) });
         }
@@ -191,13 +192,16 @@ pub(super) async fn look(session: &mut Session<'_>, side: Side) -> Result<Readin
     }
     let content = match lists {
         Some(content) => content,
-        None => match system.content(&id, horizon).await {
-            Ok(content) => content.since(horizon),
+        None => match system.content(&id, since).await {
+            Ok(content) => content,
             Err(error) if error.kind == ApiErrorKind::NotFound => return unclear(Prefetched::default()),
             Err(error) => return Err(SyncError::Unread(error)),
         },
     };
-    if !has_nothing_new(side, &session.mapping, &content, &deps.settings.rules) || in_doubt() {
+    let rules = (&deps.settings.rules, deps.capabilities()[side]);
+    let is_edited = has_new_edit(side, &session.mapping, &content.comments, rules, clocks);
+    let recent = content.clone().since(horizon);
+    if is_edited || !has_nothing_new(side, &session.mapping, &recent, &deps.settings.rules) || in_doubt() {
         // Lists that were read before their case may lack what its time of last update covers.
         let content = read.is_some().then_some((horizon, content));
         return unclear(Prefetched { case: read, content });

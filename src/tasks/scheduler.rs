@@ -11,6 +11,7 @@ use chrono::{DateTime, Duration, Utc};
 use futures_util::{StreamExt as _, stream};
 
 use super::Deps;
+use super::edits::overdue_note;
 use super::places::Places;
 use super::recheck::Recheck;
 use crate::entities::{CaseMapping, Dirty, Global, Priority, Side};
@@ -280,6 +281,14 @@ pub(super) async fn queue_backlog(
                 if let (Some(waiting), Some(case)) = (&mapping.dirty[*side], mapping.case_id(*side)) {
                     let urgency = Urgency::of(waiting, mapping);
                     let reason = reason_for_changes(waiting, now);
+                    chosen.offer(Candidate { urgency, case: case.to_owned(), side: *side, reason });
+                }
+                // The task that was to write a note about an edit may be lost.
+                if mapping.dirty[*side].is_none()
+                    && let Some(case) = mapping.case_id(*side)
+                    && let Some(reason) = overdue_note(mapping, *side, now)
+                {
+                    let urgency = Urgency::Recheck(Recheck::Last);
                     chosen.offer(Candidate { urgency, case: case.to_owned(), side: *side, reason });
                 }
                 // A read-only case is tried once a day (R33: final refusals). The reason names the last attempt, so that each attempt gets

@@ -11,8 +11,8 @@ use super::{Deps, LONGEST_FILE};
 use crate::cases::markers::CompanyCase;
 use crate::cases::{ApiError, Case, bounded};
 use crate::entities::{
-    CaseMapping, Dirty, Entry, Escalation, KnownCase, Lease, Notice, Pending, Shown, Side, Sides, Source,
-    Titles, Turn,
+    CaseMapping, Dirty, Edits, Entry, Escalation, KnownCase, Lease, Notice, Pending, Shown, Side, Sides,
+    Source, Titles, Turn,
 };
 use crate::progress;
 use crate::store::{StoreError, modify};
@@ -100,6 +100,8 @@ pub(super) struct Progress {
     pub(super) shown: Option<Shown>,
     /// Memory about an escalation after the request for it.
     pub(super) escalation: Option<Escalation>,
+    /// Memory about the texts of comments.
+    pub(super) edits: Option<Edits>,
 }
 
 impl Progress {
@@ -130,6 +132,9 @@ impl Progress {
         }
         if let Some(escalation) = &self.escalation {
             mapping.state.escalation.clone_from(escalation);
+        }
+        if let Some(edits) = &self.edits {
+            mapping.state.edits.clone_from(edits);
         }
         mapping.pending.retain(|pending| {
             !self.settled.iter().any(|(side, source)| *side == pending.side && *source == pending.source)

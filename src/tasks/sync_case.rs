@@ -9,6 +9,7 @@ use super::admission::{
     set_name,
 };
 use super::apply::outcomes;
+use super::edits::{queue_due_notes, read_since};
 use super::places::Number;
 use super::placing::{Unplaced, google_placement, with_details};
 use super::preview::{self, Preview};
@@ -608,7 +609,8 @@ async fn read_case(
     }
     let horizon =
         if mapping.relinking { None } else { horizons(mapping, deps.settings.windows, deps.clocks())[side] };
-    let Some((case, content)) = system.get_whole(id, horizon).await? else { return Ok(None) };
+    let since = read_since(deps, mapping, side, horizon);
+    let Some((case, content)) = system.get_whole(id, since).await? else { return Ok(None) };
     Ok(Some((with_details(deps, side, case).await?, Some((horizon, content)))))
 }
 
@@ -677,6 +679,7 @@ async fn compare_and_carry(
         seen.read_as[side] = is_known.then(|| case.digest());
     }
     finish(session, left, &seen, clocks).await?;
+    queue_due_notes(session).await;
     if on_target == Remaining::Changes {
         queue_target(session, source.other(), was_paused).await?;
     }
@@ -704,8 +707,8 @@ async fn read_pair(
     let known =
         Sides { google: known(Side::Google, lists.google), company: known(Side::Company, lists.company) };
     tokio::try_join!(
-        read(deps, Side::Google, google, horizons.google, known.google),
-        read(deps, Side::Company, company, horizons.company, known.company),
+        read(session, Side::Google, google, horizons.google, known.google),
+        read(session, Side::Company, company, horizons.company, known.company),
     )
 }
 
@@ -905,18 +908,26 @@ async fn correct_id(session: &mut Session<'_>, case: &Case, mode: Mode) -> Resul
     session.save(|mapping| mapping.company_case_id = Some(id.clone())).await
 }
 
+/// Returns the case with its lists, which are read unless they are `known`.
 async fn read(
-    deps: &Deps,
+    session: &Session<'_>,
     side: Side,
     case: Case,
     horizon: Option<DateTime<Utc>>,
     known: Option<Content>,
 ) -> Result<Snapshot, SyncError> {
+    let deps = session.deps;
+    let since = read_since(deps, &session.mapping, side, horizon);
     let content = match known {
         Some(content) => content,
-        None => deps.systems[side].content(&case.id, horizon).await?,
+        None => deps.systems[side].content(&case.id, since).await?,
     };
-    Ok(Snapshot::new(case, content, horizon))
+    let is_earlier = |comment: &&Comment| {
+        let at = comment.created_at;
+        at.is_some() && at < horizon && at >= since
+    };
+    let earlier = content.comments.iter().filter(is_earlier).cloned().collect();
+    Ok(Snapshot { earlier, ..Snapshot::new(case, content, horizon) })
 }
 
 /// Stamps each side that was carried completely and clears its dirty mark, unless a new change was detected meanwhile (`R7`: dirty sides).

@@ -18,7 +18,7 @@ use casebridge::http::{Service, router};
 use casebridge::outbound::{Credentials, NoCredentials};
 use casebridge::queue::{Enqueued, QueueError, QueuedTask, TaskQueue};
 use casebridge::store::SqliteStore;
-use casebridge::sync::{CommentsToGoogle, Rules, ShownRule, StatusTable, Switches};
+use casebridge::sync::{CommentsToGoogle, EditedComments, Rules, ShownRule, StatusTable, Switches};
 use casebridge::tasks::{Deps, Pacer, TaskSettings, Unchanged};
 use casebridge::telemetry::Metrics;
 use chrono::{Duration, TimeZone as _, Utc};
@@ -92,6 +92,7 @@ impl Connector {
                 rules: Rules {
                     switches,
                     comments_to_google: CommentsToGoogle::Public,
+                    edits: EditedComments::Off,
                     comment_visibility: Visibility::Internal,
                     close_on: ClosingSet::default(),
                     statuses: StatusTable::new(),

@@ -55,6 +55,7 @@ fn comment(id: &str, author: &str, body: &str) -> Comment {
         created_at: None,
         body: body.to_owned(),
         earlier_body: None,
+        edited_at: None,
         visibility: Visibility::Public,
         by_connector: None,
     }

@@ -369,6 +369,7 @@ fn a_bad_value_is_named_by_its_key_with_what_was_expected() {
             "comment_visibility = \"secret\"",
             "sync.comment_visibility: expected \"internal\" or \"public\"",
         ),
+        ("sync", "edits = \"copy\"", "sync.edits: expected \"off\" or \"note\""),
         ("sync", "max_case_age = \"-1d\"", "sync.max_case_age: expected a duration like"),
         ("outages.tolerance.P2", "stale = \"long\"", "outages.tolerance.P2.stale: expected a duration like"),
         ("queue", "kind = \"pubsub\"", "queue.kind: expected \"embedded\" or \"cloud-tasks\""),

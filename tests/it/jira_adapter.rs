@@ -593,6 +593,29 @@ async fn comments_can_be_internal_where_there_are_customers() {
     }
 }
 
+#[tokio::test]
+async fn a_comment_that_was_edited_says_when() {
+    for crm in
+        [cloud().await, cloud_service_management().await, data_center().await, awkward_data_center().await]
+    {
+        assert!(crm.adapter.capabilities().comments_change);
+        let id = crm.person_creates("t", "", true).await;
+        let comment = crm.person_comments(&id, "one", Visibility::Public).await;
+        let read = async || {
+            let case = crm.adapter.get(&id).await.unwrap().unwrap();
+            (case.updated_at, crm.adapter.comments(&id, None).await.unwrap().remove(0))
+        };
+        let (updated_at, before) = read().await;
+        assert_eq!(before.edited_at, None, "{before:?}");
+        crm.tick().await;
+        crm.jira.edit_comment(&id, &comment, "two").unwrap();
+        let (later, edited) = read().await;
+        assert_eq!((edited.body.as_str(), edited.created_at), ("two", before.created_at));
+        assert!(edited.edited_at > edited.created_at, "{edited:?}");
+        assert!(later > updated_at, "polls find it");
+    }
+}
+
 // ---------------------------------------------------------------- check
 
 /// Checks that one mistake is at most one line that is not a success, or is not tried.

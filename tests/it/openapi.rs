@@ -586,6 +586,7 @@ fn full(world: &World) -> CaseMapping {
         Source::Comment { id: "77".to_owned(), part: 1 },
         Source::Attachment { id: "78".to_owned() },
         Source::Description { part: 2 },
+        Source::Edit { id: "77".to_owned(), number: 1, part: 1 },
     ]);
     let changes = [Refusable::Priority, Refusable::Close, Refusable::Reopen, Refusable::LinkBack];
     let refusal = |what| Refusal {

@@ -7,14 +7,14 @@ use casebridge::cases::{
     TextLimit, Visibility, markers,
 };
 use casebridge::entities::{
-    CaseMapping, CompanyCaseId, Entry, Escalation, EscalationReason, FirstSeen, GoogleCaseName, GoogleState,
-    ItemKind, Ledger, Notice, Pending, PendingStatus, Priority, PriorityReading, RefusedSubscribers, Shown,
-    Side, Sides, Source, TitleDigest, Titles, Turn,
+    CaseMapping, CompanyCaseId, Edits, Entry, Escalation, EscalationReason, FirstSeen, GoogleCaseName,
+    GoogleState, ItemKind, Ledger, Notice, Pending, PendingStatus, Priority, PriorityReading,
+    RefusedSubscribers, Shown, Side, Sides, Source, TitleDigest, Titles, Turn,
 };
 use casebridge::sync::{
-    Action, Blocked, Clocks, CommentsToGoogle, EscalationRule, EscalationSignal, KnownDifferent, Lookalike,
-    Pair, Plan, Remaining, Rules, ShownRule, Snapshot, StatusRule, StatusTable, Switches, left_on,
-    merge_subscribers, plan, texts,
+    Action, Blocked, Clocks, CommentsToGoogle, EditedComments, EscalationRule, EscalationSignal,
+    KnownDifferent, Lookalike, Pair, Plan, Remaining, Rules, ShownRule, Snapshot, StatusRule, StatusTable,
+    Switches, left_on, merge_subscribers, plan, texts,
 };
 use chrono::{DateTime, Duration, Utc};
 use proptest::prelude::*;
@@ -35,6 +35,7 @@ fn capabilities(name: &'static str) -> Capabilities {
         reopen: true,
         comment_when_closed: true,
         internal_comments: true,
+        comments_change: true,
         comment_limit: TextLimit::code_points(12_800),
         title_limit: TextLimit::code_points(250),
         description_limit: TextLimit::code_points(12_800),
@@ -57,6 +58,7 @@ const RULES: Rules = Rules {
         title: true,
     },
     comments_to_google: CommentsToGoogle::Public,
+    edits: EditedComments::Off,
     comment_visibility: Visibility::Public,
     close_on: ClosingSet::SOLVED,
     statuses: StatusTable::new(),
@@ -112,8 +114,18 @@ impl World {
         let said = comment("1", 0, &markers::now_syncing(&NAMED));
         Self {
             mapping,
-            google: Snapshot { case: case(GOOGLE, None), comments: vec![said], attachments: vec![] },
-            company: Snapshot { case: case(COMPANY, Some(GOOGLE)), comments: vec![], attachments: vec![] },
+            google: Snapshot {
+                case: case(GOOGLE, None),
+                comments: vec![said],
+                attachments: vec![],
+                earlier: vec![],
+            },
+            company: Snapshot {
+                case: case(COMPANY, Some(GOOGLE)),
+                comments: vec![],
+                attachments: vec![],
+                earlier: vec![],
+            },
             facts: Sides { google: capabilities("CSAPI"), company: capabilities("CRM") },
             rules: RULES,
             known_different: KnownDifferent::default(),
@@ -228,6 +240,7 @@ impl World {
                 self.snapshot(*side).case.title.clone_from(title);
             }
             Action::NoteTitles(titles) => self.mapping.state.titles = Titles::clone(titles),
+            Action::NoteEdits(edits) => self.mapping.state.edits = Edits::clone(edits),
             Action::SetPriority { side, priority } => {
                 self.snapshot(*side).case.priority = PriorityReading::exactly(*priority);
             }
@@ -329,6 +342,7 @@ fn comment(id: &str, minute: i64, body: &str) -> Comment {
         created_at: Some(at(minute)),
         body: body.to_owned(),
         earlier_body: None,
+        edited_at: None,
         visibility: Visibility::Public,
         by_connector: Some(false),
     }
@@ -361,7 +375,9 @@ fn bodies(plan: &Plan) -> Vec<&str> {
 fn pending(side: Side, source: Source, marker: &str, minute: i64) -> Pending {
     let kind = match source {
         Source::Attachment { .. } => ItemKind::Attachment,
-        Source::Comment { .. } | Source::Description { .. } | Source::Notice(_) => ItemKind::Comment,
+        Source::Comment { .. } | Source::Description { .. } | Source::Notice(_) | Source::Edit { .. } => {
+            ItemKind::Comment
+        }
     };
     Pending {
         side,

@@ -1519,6 +1519,7 @@ async fn a_quoted_copy_is_known_by_its_words_where_its_ticket_does_not_tell() {
         created_at: None,
         body: "hello".to_owned(),
         earlier_body: None,
+        edited_at: None,
         visibility: Visibility::Public,
         by_connector: None,
     };

@@ -44,7 +44,8 @@ async fn the_documented_scrip_tells_of_each_change_of_a_ticket() {
         let mut headers = HeaderMap::new();
         let secret = asked.header("x-casebridge-secret").unwrap();
         headers.insert("x-casebridge-secret", HeaderValue::from_str(secret).unwrap());
-        let hints = receiver.receive(&headers, asked.json().to_string().as_bytes(), SystemClock.now()).unwrap();
+        let hints =
+            receiver.receive(&headers, asked.json().to_string().as_bytes(), SystemClock.now()).unwrap();
         let [Hint { case: named, item: None, user: Some(user) }] = hints.as_slice() else {
             panic!("{hints:?}")
         };

@@ -701,6 +701,7 @@ impl World {
                 created_at: Some(note.stamped),
                 body: given_back(&note.body, note.id),
                 earlier_body: None,
+                edited_at: None,
                 visibility: mutation::marked(self, unmarked, note.internal),
                 by_connector: traits.knows_connector.then_some(note.by == Writer::Connector),
             })

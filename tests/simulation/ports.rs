@@ -156,6 +156,7 @@ impl SystemPort {
             reopen: traits.reopen,
             comment_when_closed: traits.comment_when_closed,
             internal_comments: side == Company,
+            comments_change: false,
             comment_limit: TextLimit::code_points(mutation::limit(world, traits.limit)),
             title_limit: TextLimit::code_points(60),
             description_limit: TextLimit::code_points(traits.limit),

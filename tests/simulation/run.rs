@@ -9,7 +9,7 @@ use std::time::Duration as StdDuration;
 
 use casebridge::cases::{CaseSystem, Visibility};
 use casebridge::entities::{Sides, ToleranceTable};
-use casebridge::sync::{CommentsToGoogle, Rules, ShownRule, StatusTable, Switches};
+use casebridge::sync::{CommentsToGoogle, EditedComments, Rules, ShownRule, StatusTable, Switches};
 use casebridge::tasks::{
     self, Caller, Deps, Mode, Outcome, Pacer, Task, TaskReport, TaskSettings, Unchanged,
 };
@@ -574,6 +574,7 @@ fn instance(world: &Shared, setting: &Setting, number: usize) -> Arc<Deps> {
                 } else {
                     CommentsToGoogle::Public
                 },
+                edits: EditedComments::Off,
                 comment_visibility: if setting.internal_copies {
                     Visibility::Internal
                 } else {

@@ -15,7 +15,7 @@ use casebridge::entities::{Priority, PriorityReading, Side, Sides, ToleranceTabl
 use casebridge::progress;
 use casebridge::queue::{Enqueued, QueueError, QueuedTask, TaskQueue};
 use casebridge::store::SqliteStore;
-use casebridge::sync::{CommentsToGoogle, Rules, ShownRule, StatusTable, Switches};
+use casebridge::sync::{CommentsToGoogle, EditedComments, Rules, ShownRule, StatusTable, Switches};
 use casebridge::tasks::{Deps, Pacer, TaskSettings, Unchanged};
 use casebridge::telemetry::Metrics;
 use chrono::{DateTime, Duration, Utc};
@@ -50,6 +50,7 @@ impl Desk {
             reopen: true,
             comment_when_closed: true,
             internal_comments: false,
+            comments_change: false,
             comment_limit: TextLimit::code_points(12_800),
             title_limit: TextLimit::code_points(250),
             description_limit: TextLimit::code_points(12_800),
@@ -108,6 +109,7 @@ impl Desk {
             created_at: Some(now),
             body: body.to_owned(),
             earlier_body: None,
+            edited_at: None,
             visibility: Visibility::Public,
             by_connector: Some(by_connector),
         });
@@ -372,6 +374,7 @@ pub fn settings(tolerances: ToleranceTable, syncs_per_minute: u32) -> TaskSettin
         rules: Rules {
             switches,
             comments_to_google: CommentsToGoogle::Public,
+            edits: EditedComments::Off,
             comment_visibility: Visibility::Public,
             close_on: ClosingSet::default(),
             statuses: StatusTable::new(),

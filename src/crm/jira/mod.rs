@@ -289,6 +289,7 @@ impl Jira {
             created_at: comment.created,
             body: text.now,
             earlier_body: text.earlier,
+            edited_at: comment.edited_at,
             visibility,
             by_connector,
         }
@@ -1014,6 +1015,7 @@ fn capabilities(deployment: Deployment, in_flight_window: Duration) -> Capabilit
         reopen: true,
         comment_when_closed: true,
         internal_comments: true,
+        comments_change: true,
         comment_limit: TextLimit { max: TEXT_LIMIT, measure: markup::escaped_units },
         title_limit: TextLimit::utf16_units(SUMMARY_LIMIT),
         description_limit: TextLimit { max: TEXT_LIMIT, measure: markup::escaped_units },

@@ -171,6 +171,8 @@ pub(super) struct Comment {
     pub(super) author: Option<User>,
     pub(super) body: String,
     pub(super) created: Option<DateTime<Utc>>,
+    /// Time of the last edit; `None` if it was never edited.
+    pub(super) edited_at: Option<DateTime<Utc>>,
     pub(super) marker: Marker,
 }
 
@@ -238,11 +240,15 @@ impl Comment {
     pub(super) fn read(value: &Value) -> Result<Self, WireError> {
         let object = value.as_object().ok_or_else(|| WireError::new("the comment", "an object"))?;
         let id = id_of(object).ok_or_else(|| WireError::new("the comment's id", "there"))?;
+        let created = time(object, "created")?;
         Ok(Self {
             id,
             author: User::read(object, "author")?,
             body: text(object, "body")?.unwrap_or_default(),
-            created: time(object, "created")?,
+            created,
+            // "The date and time at which the comment was updated last" (schema `Comment`, Jira Cloud REST API v2,
+            // developer.atlassian.com); of a new comment it is the time of creation, as in the examples there.
+            edited_at: time(object, "updated").ok().flatten().filter(|updated| Some(*updated) != created),
             marker: Marker::read(object),
         })
     }

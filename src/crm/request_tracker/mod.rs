@@ -90,6 +90,7 @@ impl RequestTracker {
             reopen: true,
             comment_when_closed: true,
             internal_comments: true,
+            comments_change: false,
             comment_limit: TextLimit::utf8_bytes(TEXT_LIMIT),
             title_limit: TextLimit::utf8_bytes(SUBJECT_LIMIT),
             description_limit: TextLimit::utf8_bytes(TEXT_LIMIT),
@@ -418,6 +419,7 @@ impl RequestTracker {
                 created_at: wire::time(found, "Created"),
                 body: text.now,
                 earlier_body: text.earlier,
+                edited_at: None,
                 visibility,
                 by_connector: self.by_connector(found),
             });

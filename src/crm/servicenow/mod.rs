@@ -96,6 +96,7 @@ impl ServiceNow {
             reopen: true,
             comment_when_closed: true,
             internal_comments: true,
+            comments_change: false,
             comment_limit: TextLimit { max: settings.comment_limit, measure: text::encoded_units },
             title_limit: TextLimit { max: settings.title_limit, measure: utf16_units },
             description_limit: TextLimit { max: settings.description_limit, measure: utf16_units },
@@ -424,6 +425,7 @@ impl ServiceNow {
                 created_at: entry.time("sys_created_on"),
                 body: text.now,
                 earlier_body: text.earlier,
+                edited_at: None,
                 visibility,
                 by_connector,
             });

@@ -144,6 +144,7 @@ impl Zendesk {
             // True for `solved`. A `closed` ticket refuses every change, with a clear error; no capability describes that.
             comment_when_closed: true,
             internal_comments: true,
+            comments_change: false,
             comment_limit: limit,
             title_limit: TextLimit { max: SUBJECT_LIMIT, measure: text::parted_characters },
             description_limit: limit,
@@ -462,6 +463,7 @@ impl Zendesk {
                 created_at: comment.created_at,
                 body: text.now,
                 earlier_body: text.earlier,
+                edited_at: None,
                 visibility: visibility(comment),
                 by_connector: comment.author_id.map(|author| Some(author) == me),
             });

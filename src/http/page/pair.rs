@@ -175,6 +175,7 @@ fn source(source: &Source) -> String {
         Source::Attachment { id } if id.is_empty() => "a file that is gone".to_owned(),
         Source::Attachment { id } => format!("file {id}"),
         Source::Description { part } => format!("part {part} of the description"),
+        Source::Edit { id, number, .. } => format!("note {number} about an edit of comment {id}"),
         Source::Notice(notice) => format!("notice “{}”", spaced(&format!("{notice:?}"))),
     }
 }

@@ -206,6 +206,8 @@ pub struct Comment {
     pub body: String,
     /// Body as version 0.1 read it, if that differs. What was copied then is recognised by it (`R14`: copies are known by ID).
     pub earlier_body: Option<String>,
+    /// Time of the last edit, by the system's clock. `None` if the comment was never edited, or if the system does not say so.
+    pub edited_at: Option<DateTime<Utc>>,
     /// Readers of the comment.
     pub visibility: Visibility,
     /// True if the connector's own user wrote the comment; `None` if the system cannot tell.
@@ -441,6 +443,8 @@ pub struct Capabilities {
     pub comment_when_closed: bool,
     /// True if comments can be internal.
     pub internal_comments: bool,
+    /// True if people can edit a comment, and the system says so: see [`Comment::edited_at`]. Edits of other comments are not noted.
+    pub comments_change: bool,
     /// Maximum length of a comment (`R16`: long texts).
     pub comment_limit: TextLimit,
     /// Maximum length of a title.

@@ -4,8 +4,8 @@ use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CompanyCaseId, Entry, Escalation, Failing, Global, GoogleCaseName, KnownCase, Ledger, MappingId, Notice,
-    Order, PairState, Pending, Priority, Shown, Side, Sides, Source, Titles, Turn,
+    CompanyCaseId, Edits, Entry, Escalation, Failing, Global, GoogleCaseName, KnownCase, Ledger, MappingId,
+    Notice, Order, PairState, Pending, Priority, Shown, Side, Sides, Source, Titles, Turn,
 };
 
 /// Minimum change of both systems' leads over our clock for which our clock counts as set, and maximum difference between the two.
@@ -329,6 +329,7 @@ impl CaseMapping {
         self.pending_creation.iter_mut().for_each(|creation| back(&mut creation.attempted_at));
         self.pending_status.iter_mut().for_each(|status| back(&mut status.attempted_at));
         self.state.values_sent_at().for_each(back);
+        self.state.edits.times().for_each(back);
         self.state.refusals.iter_mut().for_each(|refusal| {
             back(&mut refusal.since);
             back(&mut refusal.tried_at);
@@ -391,6 +392,7 @@ impl CaseMapping {
         self.state.agreed_closed = None;
         self.state.titles = Titles::default();
         self.state.shown = Shown::default();
+        self.state.edits = Edits::default();
     }
 
     /// Returns the company case as it was last read, if the pair still has that case.
@@ -444,6 +446,7 @@ impl CaseMapping {
         state.unheld_priority[side] = None;
         state.unheld_at[side] = None;
         state.titles = Titles::default();
+        state.edits = Edits::default();
         state.missing[side] = None;
         state.read_only[side] = None;
         state.scope[side] = None;
@@ -471,7 +474,20 @@ impl CaseMapping {
         if pending > self.pending.len() || !self.state.looks_again {
             self.note(&entry);
         }
+        let note = match &entry.source {
+            Source::Edit { id, number, .. } => Some((entry.side, id.clone(), *number)),
+            Source::Comment { .. }
+            | Source::Attachment { .. }
+            | Source::Description { .. }
+            | Source::Notice(_) => None,
+        };
         self.ledger.record(entry);
+        if let Some((side, id, number)) = note {
+            let ledger = &self.ledger;
+            self.state.edits.settle(side.other(), &id, number, |part| {
+                ledger.has_copy(side, &Source::Edit { id: id.clone(), number, part })
+            });
+        }
     }
 
     /// Records a notice that was found again by its text. Write-ahead records are kept: one with the same words belongs to another write
@@ -535,7 +551,8 @@ impl CaseMapping {
             )
             | Source::Comment { .. }
             | Source::Attachment { .. }
-            | Source::Description { .. } => {}
+            | Source::Description { .. }
+            | Source::Edit { .. } => {}
         }
     }
 
@@ -556,7 +573,7 @@ impl CaseMapping {
 
     /// Returns true if `detect-outages` has to check the pair even while the polls are on time (`R8`: idle cases). That is so if a side is
     /// dirty, if an outage comment is posted, if an outage notice has no outcome yet, if a case is read-only and tried daily (`R33`: final
-    /// refusals), or if the pair was never linked. A pair that an operator has ended needs none. Stores keep the result as an indexed property.
+    /// refusals), if a note about an edit is due later, or if the pair was never linked. A pair that an operator has ended needs none. Stores keep the result as an indexed property.
     #[must_use]
     pub fn needs_attention(&self) -> bool {
         if self.state.unlinked.is_some() {
@@ -567,6 +584,7 @@ impl CaseMapping {
                 || self.outage_comment_sent_to(side)
                 || self.pending_outage_notice(side).is_some()
                 || self.state.read_only[side].is_some()
+                || self.state.edits.owes(side)
         }) || !self.is_linked()
     }
 

@@ -71,13 +71,22 @@ pub enum Source {
     },
     /// A notice of the connector itself.
     Notice(Notice),
+    /// One part of a note that a comment of the other side was edited, with its new text; notes and parts count from 1.
+    Edit {
+        /// The comment's ID on its own side.
+        id: String,
+        /// Number of the note about that comment.
+        number: u32,
+        /// Number of the part.
+        part: u32,
+    },
 }
 
 impl Source {
     /// Returns the ID of the original; `None` for what has no ID.
     fn id(&self) -> Option<&str> {
         match self {
-            Self::Comment { id, .. } | Self::Attachment { id } => Some(id),
+            Self::Comment { id, .. } | Self::Attachment { id } | Self::Edit { id, .. } => Some(id),
             Self::Description { .. } | Self::Notice(_) => None,
         }
     }
@@ -383,8 +392,24 @@ impl Ledger {
     fn parts_of<'a>(&'a self, side: Side, id: &'a str) -> impl Iterator<Item = (&'a Entry, u32)> {
         self.of_source(side, Some(id)).filter_map(|entry| match entry.source {
             Source::Comment { part, .. } => Some((entry, part)),
-            Source::Attachment { .. } | Source::Description { .. } | Source::Notice(_) => None,
+            Source::Attachment { .. }
+            | Source::Description { .. }
+            | Source::Notice(_)
+            | Source::Edit { .. } => None,
         })
+    }
+
+    /// Returns the number of the last note on `side` that the comment was edited; 0 if there is none.
+    #[must_use]
+    pub fn last_note(&self, side: Side, id: &str) -> u32 {
+        let number = |entry: &Entry| match entry.source {
+            Source::Edit { number, .. } => Some(number),
+            Source::Comment { .. }
+            | Source::Attachment { .. }
+            | Source::Description { .. }
+            | Source::Notice(_) => None,
+        };
+        self.of_source(side, Some(id)).filter_map(number).max().unwrap_or_default()
     }
 
     /// Returns true if all parts of that comment have been written on `side`. The number of parts is the recorded one: since then, the
@@ -395,6 +420,12 @@ impl Ledger {
         recorded.is_some_and(|parts| {
             (1..=parts).all(|wanted| self.parts_of(side, id).any(|(_, part)| part == wanted))
         })
+    }
+
+    /// Returns true if any part of that comment has been written on `side`.
+    #[must_use]
+    pub fn has_part_of(&self, side: Side, id: &str) -> bool {
+        self.parts_of(side, id).next().is_some()
     }
 
     /// Returns true if parts of that comment have been written on `side` by version 0.1, which recorded no number of parts.

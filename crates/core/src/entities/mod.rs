@@ -3,6 +3,7 @@
 //! Plain values: no I/O, no clock, no store. The documented properties keep their documented names.
 
 mod case_mapping;
+mod edits;
 mod escalation;
 mod global;
 mod google_placement;
@@ -17,6 +18,7 @@ mod tolerance;
 mod turn;
 
 pub use case_mapping::{CaseMapping, Dirty, FirstSeen, Lease, PendingCreation, PendingStatus};
+pub use edits::{Edits, KnownText, NOTE_PAUSE, NoteBegun, TextDigest};
 pub use escalation::{Escalation, EscalationProblem, EscalationReason, Justification};
 pub use global::{Canary, Global, IndexLag, PollMemory};
 pub use google_placement::GooglePlacement;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Escalation, GooglePlacement, Priority, Shown, Side, Sides, Source, Titles, Turn};
+use super::{Edits, Escalation, GooglePlacement, Priority, Shown, Side, Sides, Source, Titles, Turn};
 
 /// Pause between two attempts to write to a read-only case (`R33`: final refusals).
 const READ_ONLY_PAUSE: Duration = Duration::days(1);
@@ -322,6 +322,9 @@ pub struct PairState {
     /// Escalation of the Google case for the company case.
     #[serde(skip_serializing_if = "is_default")]
     pub escalation: Escalation,
+    /// Texts of comments, as far as the other side knows them.
+    #[serde(skip_serializing_if = "is_default")]
+    pub edits: Edits,
     /// Short codes of the warnings that were already logged.
     #[serde(skip_serializing_if = "is_default")]
     pub warned: BTreeSet<String>,
@@ -422,9 +425,9 @@ impl PairState {
     #[must_use]
     pub fn gave_up(&self, side: Side, what: &Refusable) -> bool {
         let is_skipped = match what {
-            Refusable::Item(Source::Comment { id, .. } | Source::Attachment { id }) => {
-                self.is_skipped(side.other(), id)
-            }
+            Refusable::Item(
+                Source::Comment { id, .. } | Source::Attachment { id } | Source::Edit { id, .. },
+            ) => self.is_skipped(side.other(), id),
             Refusable::Item(Source::Description { .. } | Source::Notice(_))
             | Refusable::Priority
             | Refusable::Close
@@ -447,7 +450,9 @@ impl PairState {
         }
         let is_copy = |refusal: &Refusal| {
             let id = match &refusal.what {
-                Refusable::Item(Source::Comment { id, .. } | Source::Attachment { id }) => Some(id),
+                Refusable::Item(
+                    Source::Comment { id, .. } | Source::Attachment { id } | Source::Edit { id, .. },
+                ) => Some(id),
                 _ => None,
             };
             refusal.side == skipped.side.other() && id == Some(&skipped.id)

@@ -9,7 +9,7 @@ use super::plan::Rules;
 use super::texts;
 use crate::cases::{Annotation, Attachment, Visibility};
 use crate::entities::{
-    Entry, Escalation, EscalationReason, GoogleState, ItemKind, Notice, PairState, Pending, Priority,
+    Edits, Entry, Escalation, EscalationReason, GoogleState, ItemKind, Notice, PairState, Pending, Priority,
     Refusable, Shown, Side, Sides, Source, Subscribed, TitleDigest, Titles, Turn,
 };
 
@@ -155,6 +155,8 @@ pub enum Action {
     Annotate(Annotation),
     /// Record what is shown of the Google case on the company case, and what is still to be shown.
     NoteShown(Box<Shown>),
+    /// Record the texts of comments that the other side has, and the notes about their edits that are begun.
+    NoteEdits(Box<Edits>),
 }
 
 impl Action {
@@ -186,6 +188,7 @@ impl Action {
             | Self::NoteEscalation(_)
             | Self::NoteTitles(_)
             | Self::NoteShown(_)
+            | Self::NoteEdits(_)
             | Self::NoteTurn(_) => None,
         }
     }
@@ -223,6 +226,7 @@ impl Action {
             | Self::NoteTitles(_)
             | Self::Annotate(_)
             | Self::NoteShown(_)
+            | Self::NoteEdits(_)
             | Self::NoteTurn(_) => None,
         }
     }
@@ -270,6 +274,7 @@ impl Action {
             | Self::NoteTitles(_)
             | Self::Annotate(_)
             | Self::NoteShown(_)
+            | Self::NoteEdits(_)
             | Self::NoteTurn(_) => false,
         }
     }
@@ -324,6 +329,7 @@ impl Action {
             | Self::NoteTitles(_)
             | Self::Annotate(_)
             | Self::NoteShown(_)
+            | Self::NoteEdits(_)
             | Self::NoteTurn(_) => true,
         }
     }
@@ -356,7 +362,7 @@ impl Action {
         match self {
             Self::Comment(comment) => match comment.source {
                 Source::Notice(Notice::CannotReopen) => blocked.status,
-                Source::Comment { .. } | Source::Description { .. } => {
+                Source::Comment { .. } | Source::Description { .. } | Source::Edit { .. } => {
                     blocked.comments[comment.side]
                         || blocked.content[comment.side]
                         || first_part(&comment.source)
@@ -396,6 +402,7 @@ impl Action {
             | Self::SetTitle { .. }
             | Self::NoteTitles(_)
             | Self::NoteShown(_)
+            | Self::NoteEdits(_)
             | Self::NoteTurn(_) => false,
         }
     }
@@ -443,6 +450,7 @@ impl Action {
             | Self::NoteTitles(_)
             | Self::Annotate(_)
             | Self::NoteShown(_)
+            | Self::NoteEdits(_)
             | Self::NoteTurn(_) => {}
         }
     }
@@ -454,6 +462,7 @@ impl Action {
             Self::LinkBack { .. } => Some("links"),
             Self::Comment(comment) => match comment.source {
                 Source::Comment { .. } | Source::Description { .. } => Some("comments"),
+                Source::Edit { .. } => Some("edits"),
                 Source::Attachment { .. } | Source::Notice(_) => Some("notices"),
             },
             Self::Attach { .. } => Some("files"),
@@ -482,6 +491,7 @@ impl Action {
             | Self::NoteEscalation(_)
             | Self::NoteTitles(_)
             | Self::NoteShown(_)
+            | Self::NoteEdits(_)
             | Self::NoteTurn(_) => None,
         }
     }
@@ -511,6 +521,9 @@ impl Action {
                     format!("explain attachment {id} on the {} case", comment.side)
                 }
                 Source::Notice(notice) => format!("add the notice {notice:?} to the {} case", comment.side),
+                Source::Edit { id, number, part } => {
+                    format!("note edit {number} of comment {id} (part {part}) on the {} case", comment.side)
+                }
             },
             Self::Attach { to, attachment, .. } => {
                 format!("copy attachment {} to the {to} case", attachment.id)
@@ -551,6 +564,7 @@ impl Action {
             Self::NoteTitles(_) => "note both titles".to_owned(),
             Self::Annotate(annotation) => annotation.describe(),
             Self::NoteShown(_) => "note what is shown of the google case".to_owned(),
+            Self::NoteEdits(_) => "note the texts of comments, to notice their edits".to_owned(),
         }
     }
 }
@@ -595,6 +609,7 @@ fn first_part(source: &Source) -> Option<Source> {
     match source {
         Source::Comment { id, .. } => Some(Source::Comment { id: id.clone(), part: 1 }),
         Source::Description { .. } => Some(Source::Description { part: 1 }),
+        Source::Edit { id, number, .. } => Some(Source::Edit { id: id.clone(), number: *number, part: 1 }),
         Source::Attachment { .. } | Source::Notice(_) => None,
     }
 }

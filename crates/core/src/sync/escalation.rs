@@ -334,6 +334,7 @@ mod tests {
             created_at: None,
             body: body.to_owned(),
             earlier_body: None,
+            edited_at: None,
             visibility: Visibility::Internal,
             by_connector: Some(false),
         }

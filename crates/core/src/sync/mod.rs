@@ -6,6 +6,7 @@
 mod action;
 mod attachment_matching;
 mod company_route;
+mod edits;
 mod escalation;
 mod merge;
 mod plan;
@@ -21,6 +22,7 @@ mod turn;
 pub use action::{Action, Blocked, CommentToWrite};
 pub use attachment_matching::{KnownDifferent, Lookalike, lookalikes};
 pub use company_route::{CompanyConditions, CompanyRoute, Placed, Placing, RoutedCompany, parse_parent};
+pub use edits::{EditedComments, has_new_edit, reads_back_to};
 pub use escalation::{EscalationRule, EscalationSignal};
 pub use merge::{Priorities, PriorityMerge, merge_priority};
 pub use plan::{

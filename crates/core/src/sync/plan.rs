@@ -7,6 +7,7 @@ use chrono::{DateTime, Duration, Utc};
 
 use super::action::{Action, CommentToWrite};
 use super::attachment_matching::{KnownDifferent, looks_like};
+use super::edits::{self, EditedComments};
 use super::escalation::{self, EscalationRule, Told};
 use super::merge::{Priorities, merge_priority};
 use super::shown::{self, ShownRule};
@@ -20,8 +21,8 @@ use crate::cases::{
     markers,
 };
 use crate::entities::{
-    CaseMapping, Entry, GoogleCaseName, GooglePlacement, ItemKind, Ledger, Notice, Pending, PendingStatus,
-    PriorityReading, Refusable, Side, Sides, Source,
+    CaseMapping, Edits, Entry, GoogleCaseName, GooglePlacement, ItemKind, Ledger, Notice, Pending,
+    PendingStatus, PriorityReading, Refusable, Side, Sides, Source,
 };
 
 /// Switches for the things that are kept in step.
@@ -49,6 +50,8 @@ pub struct Rules {
     pub switches: Switches,
     /// Comments of the company case that are copied to Google.
     pub comments_to_google: CommentsToGoogle,
+    /// Treatment of comments that are edited after they were copied.
+    pub edits: EditedComments,
     /// Visibility in the CRM of Google's comments and of the connector's own.
     pub comment_visibility: Visibility,
     /// Ways of closing a company case that close its Google case (`R32`: closed is not solved).
@@ -121,7 +124,7 @@ impl Rules {
     }
 
     /// Returns a comment as it is carried: without the mark that lets it leave the house.
-    fn as_carried<'c>(&self, side: Side, comment: &'c Comment) -> Cow<'c, Comment> {
+    pub(super) fn as_carried<'c>(&self, side: Side, comment: &'c Comment) -> Cow<'c, Comment> {
         match texts::after_mark(&comment.body) {
             Some(body) if side == Side::Company && self.comments_to_google == CommentsToGoogle::Marked => {
                 let earlier_body = comment.earlier_body.as_deref();
@@ -265,6 +268,7 @@ pub fn plan(source: Side, pair: Pair<'_>, rules: &Rules, facts: Sides<&Capabilit
     planner.adopt();
     planner.link_back();
     planner.carry(source);
+    planner.edits();
     planner.title();
     planner.turn();
     planner.escalation();
@@ -486,7 +490,9 @@ impl<'a> Planner<'a> {
                 let escalation = &self.pair.mapping.state.escalation;
                 escalation.raised && escalation.problem.is_some()
             }
+            // `edits` decides about a note.
             Source::Description { .. }
+            | Source::Edit { .. }
             | Source::Notice(Notice::NowSyncing | Notice::Outage | Notice::Resumed) => true,
         };
         !exists && !self.is_in_flight(pending)
@@ -541,6 +547,20 @@ impl<'a> Planner<'a> {
                 let created_at = original.and_then(|original| original.created_at);
                 let entry = comment_entry(side, candidate, source, created_at);
                 self.record(Entry { parts: Some(copied.parts), ..entry });
+            }
+        }
+        for candidate in &candidates.comments {
+            let Some(noted) = texts::noted_edit(from, &candidate.body) else { continue };
+            let original = sources.comments.iter().find(|comment| comment.id == noted.id);
+            // The text of an earlier edit tells nothing about its writer, but the author's name may (`recover_by_author`).
+            let has_its_text = original.is_some_and(|original| {
+                let original = self.rules.as_carried(from, original);
+                texts::is_piece_of(noted.text, &texts::carried(&original.body, self.facts[side]))
+            });
+            if (candidate.by_connector == Some(true) || has_its_text) && unclaimed(&self.ledger, candidate) {
+                let source = Source::Edit { id: noted.id.to_owned(), number: noted.number, part: noted.part };
+                let created_at = original.and_then(|original| original.created_at);
+                self.record(comment_entry(side, candidate, source, created_at));
             }
         }
         for candidate in &candidates.comments {
@@ -619,6 +639,9 @@ impl<'a> Planner<'a> {
                 let source = Source::Comment { id: copied.id.to_owned(), part: copied.part };
                 let entry = comment_entry(side, comment, source, None);
                 self.record(Entry { parts: Some(copied.parts), ..entry });
+            } else if is_ours && let Some(noted) = texts::noted_edit(side.other(), &comment.body) {
+                let source = Source::Edit { id: noted.id.to_owned(), number: noted.number, part: noted.part };
+                self.record(comment_entry(side, comment, source, None));
             } else if (is_ours || comment.by_connector == Some(true))
                 && let Some(id) = texts::explained_attachment(side.other(), &comment.body)
             {
@@ -774,6 +797,99 @@ impl<'a> Planner<'a> {
         self.plan.actions.splice(at..at, actions);
     }
 
+    /// Plans the notes about edited comments of both sides, and records the texts that the other side has. A sync of either side does, since
+    /// both have read both cases. The texts are recorded before they are carried.
+    fn edits(&mut self) {
+        let mapping = self.pair.mapping;
+        let mut after = Edits::default();
+        let (mut notes, mut waits) = (Vec::new(), Vec::new());
+        for side in Side::BOTH {
+            let target = side.other();
+            // Where edits are not noted, nothing is remembered: those from before are none later.
+            if !self.rules.notes_edits(self.facts[side]) {
+                continue;
+            }
+            let Snapshot { comments, earlier, .. } = self.pair.snapshot(side);
+            let comments: Vec<&Comment> = earlier.iter().chain(comments).collect();
+            let begun = self.begun_copies(target);
+            let is_note = |pending: &Pending, of: &str, of_number: u32| match &pending.source {
+                Source::Edit { id, number, .. } => pending.side == target && id == of && *number == of_number,
+                Source::Comment { .. }
+                | Source::Attachment { .. }
+                | Source::Description { .. }
+                | Source::Notice(_) => false,
+            };
+            let is_in_flight = |id: &str, number: u32| {
+                self.pending.iter().any(|pending| is_note(pending, id, number) && self.is_in_flight(pending))
+            };
+            let decision = edits::decide(edits::Facts {
+                side,
+                comments: &comments,
+                begun: &begun.iter().map(String::as_str).collect(),
+                rules: self.rules,
+                state: &mapping.state,
+                ledger: &self.ledger,
+                target: self.facts[target],
+                takes_notes: self.takes_comments(target) && mapping.state.read_only[target].is_none(),
+                is_in_flight: &is_in_flight,
+                clocks: self.pair.clocks,
+            });
+            for (id, number) in &decision.waits {
+                let of_note = self.pending.iter().filter(|pending| is_note(pending, id, *number));
+                waits.extend(of_note.map(|pending| (target, pending.source.clone())));
+            }
+            after.known[side] = decision.known;
+            notes.extend(decision.notes.into_iter().map(|note| (target, note)));
+            self.plan.warnings.extend(decision.warnings);
+        }
+        for (side, source) in waits {
+            self.has_to_wait(side, &source);
+        }
+        self.forget_notes(&after);
+        let others = std::mem::take(&mut self.plan.actions);
+        for (target, edits::Note { id, created_at, number, bodies }) in notes {
+            self.comment_parts_of(target, Some(created_at), bodies, |part| Source::Edit {
+                id: id.clone(),
+                number,
+                part,
+            });
+        }
+        let notes = std::mem::replace(&mut self.plan.actions, others);
+        if after != mapping.state.edits {
+            let note = Action::NoteEdits(Box::new(after));
+            match self.plan.actions.iter().position(|action| copied_comment(action).is_some()) {
+                Some(at) => self.plan.actions.insert(at, note),
+                None => self.before_closing(vec![note]),
+            }
+        }
+        self.before_closing(notes);
+    }
+
+    /// Returns the IDs of the comments whose copies on that side are begun by this plan.
+    fn begun_copies(&self, side: Side) -> BTreeSet<String> {
+        let copies = self.plan.actions.iter().filter_map(copied_comment);
+        let begun = copies.filter(|(to, id)| *to == side && !self.ledger.has_part_of(side, id));
+        begun.map(|(_, id)| id.to_owned()).collect()
+    }
+
+    /// Forgets the write-ahead records of notes that did not happen and that are not to be written any more.
+    fn forget_notes(&mut self, after: &Edits) {
+        let is_over = |pending: &Pending| match &pending.source {
+            Source::Edit { id, number, .. } => {
+                let known = after.known[pending.side.other()].get(id);
+                let is_wanted = known.is_some_and(|known| known.noting.is_some() && known.notes == *number);
+                !is_wanted && !self.is_in_flight(pending)
+            }
+            Source::Comment { .. }
+            | Source::Attachment { .. }
+            | Source::Description { .. }
+            | Source::Notice(_) => false,
+        };
+        let over: Vec<Pending> = self.pending.iter().filter(|pending| is_over(pending)).cloned().collect();
+        self.pending.retain(|pending| !over.contains(pending));
+        self.plan.actions.extend(over.into_iter().map(Action::Forget));
+    }
+
     /// Plans the title of the case whose counterpart has another one now (`R30`: merge base). A sync of either side does, since both have
     /// read both cases.
     fn title(&mut self) {
@@ -894,7 +1010,10 @@ impl<'a> Planner<'a> {
         }
         let carried = |source: &Source| match source {
             Source::Comment { id, .. } => Some(id.clone()),
-            Source::Description { .. } | Source::Attachment { .. } | Source::Notice(_) => None,
+            Source::Description { .. }
+            | Source::Attachment { .. }
+            | Source::Edit { .. }
+            | Source::Notice(_) => None,
         };
         let planned = self.plan.actions.iter().filter_map(|action| {
             let Action::Comment(comment) = action else { return None };
@@ -1312,6 +1431,14 @@ impl<'a> Planner<'a> {
 struct StatusActions {
     reopen: Vec<Action>,
     rest: Vec<Action>,
+}
+
+/// Returns the side that gets a copy of a comment, and the ID of the comment; `None` if the action copies none.
+fn copied_comment(action: &Action) -> Option<(Side, &str)> {
+    let Action::Comment(CommentToWrite { side, source: Source::Comment { id, .. }, .. }) = action else {
+        return None;
+    };
+    Some((*side, id))
 }
 
 fn comment_entry(side: Side, comment: &Comment, source: Source, source_at: Option<DateTime<Utc>>) -> Entry {

@@ -68,6 +68,7 @@ pub fn is_at_rest(mapping: &CaseMapping, side: Side, clocks: Clocks) -> bool {
         && state.subscribers_sent_at.is_none()
         && state.refused_subscribers.is_none()
         && !state.escalation.is_outstanding()
+        && !state.edits.is_due(clocks.now)
         && state.conflict.is_none()
         && !state.gone_told
 }

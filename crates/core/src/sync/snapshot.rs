@@ -5,7 +5,7 @@ use chrono::{DateTime, Duration, Utc};
 use crate::cases::{Attachment, Case, Comment, Content};
 use crate::entities::{CaseMapping, Side, Sides};
 
-/// A case with its comments and attachments, oldest first, none older than the horizon.
+/// A case with its comments and attachments, oldest first, none older than the horizon, but for `earlier`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
     /// The case.
@@ -14,6 +14,8 @@ pub struct Snapshot {
     pub comments: Vec<Comment>,
     /// Its attachments.
     pub attachments: Vec<Attachment>,
+    /// Comments from before the horizon, in no particular order: they were read only to see if they were edited.
+    pub earlier: Vec<Comment>,
 }
 
 impl Snapshot {
@@ -26,7 +28,7 @@ impl Snapshot {
         attachments.sort_by(|a, b| order(a.created_at, &a.id).cmp(&order(b.created_at, &b.id)));
         comments.dedup_by(|a, b| a.id == b.id);
         attachments.dedup_by(|a, b| a.id == b.id);
-        Self { case, comments, attachments }
+        Self { case, comments, attachments, earlier: Vec::new() }
     }
 }
 
@@ -256,6 +258,7 @@ mod tests {
             created_at: minute.map(at),
             body: String::new(),
             earlier_body: None,
+            edited_at: None,
             visibility: Visibility::Public,
             by_connector: None,
         };

@@ -307,12 +307,28 @@ pub fn recognise_notice(body: &str) -> Option<Notice> {
 /// Returns the comments that a comment of `from` becomes on the other side: one, or numbered parts.
 #[must_use]
 pub fn comment_parts(from: Side, comment: &Comment, target: &Capabilities) -> Vec<String> {
+    parts_under(comment, target, |author, part, parts| comment_header(from, &comment.id, author, part, parts))
+}
+
+/// Returns the comments that note on the other side that a comment of `from` was edited, with its whole text: one, or numbered parts.
+/// `number` is that of the note about this comment.
+#[must_use]
+pub fn edit_parts(from: Side, comment: &Comment, number: u32, target: &Capabilities) -> Vec<String> {
+    parts_under(comment, target, |author, part, parts| {
+        edit_header(from, &comment.id, number, author, part, parts)
+    })
+}
+
+/// Returns a comment's text in parts, each under its header, which is made of the author, the number of the part and the number of parts.
+fn parts_under(
+    comment: &Comment,
+    target: &Capabilities,
+    header: impl Fn(&str, usize, usize) -> String,
+) -> Vec<String> {
     let limit = target.comment_limit;
     let room = TextLimit { max: AUTHOR_ROOM, ..limit };
     let author = cut_to(&author(&comment.author), room);
     let body = carried(&comment.body, target);
-    let header =
-        |author: &str, part: usize, parts: usize| comment_header(from, &comment.id, author, part, parts);
     // Splits as if the author's name had its maximum length, so that a rename does not move the split points.
     let longest = "x".repeat(AUTHOR_ROOM);
     let cut = |author: &str| split_within(&body, limit, |part, parts| header(author, part, parts));
@@ -331,9 +347,19 @@ pub fn comment_parts(from: Side, comment: &Comment, target: &Capabilities) -> Ve
 /// Returns the first line of a copy: `[Google Comment 3 by Ada (2/3)]`. The number is left out if there is only one part, unless the author's
 /// name ends like a number and would be read as one.
 fn comment_header(from: Side, id: &str, author: &str, part: usize, parts: usize) -> String {
+    format!("[{} Comment {id} by {author}{}]", side_name(from), part_number(author, part, parts))
+}
+
+/// Returns the first line of a note about an edit: `[Company Edit 1 of Comment 7 by Jane (2/3)]`. Each note about a comment has its own
+/// number: so a note whose answer was lost is not taken for an earlier one, and none for a copy of the comment.
+fn edit_header(from: Side, id: &str, number: u32, author: &str, part: usize, parts: usize) -> String {
+    let part = part_number(author, part, parts);
+    format!("[{} Edit {number} of Comment {id} by {author}{part}]", side_name(from))
+}
+
+fn part_number(author: &str, part: usize, parts: usize) -> String {
     let is_numbered = parts > 1 || numbered(author).is_some();
-    let number = if is_numbered { format!(" ({part}/{parts})") } else { String::new() };
-    format!("[{} Comment {id} by {author}{number}]", side_name(from))
+    if is_numbered { format!(" ({part}/{parts})") } else { String::new() }
 }
 
 /// Returns the text that arrives on a system: all of it, with the characters replaced that the system cannot hold.
@@ -538,6 +564,30 @@ pub fn copied_part(from: Side, body: &str) -> Option<Copied<'_>> {
     Some(Copied { id, part, parts, text: &body[first_line(body).len()..] })
 }
 
+/// Note about an edit, as its header names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotedEdit<'a> {
+    /// ID of the comment that was edited.
+    pub id: &'a str,
+    /// Number of the note about that comment.
+    pub number: u32,
+    /// Number of the part.
+    pub part: u32,
+    /// Text under the header.
+    pub text: &'a str,
+}
+
+/// Returns the edit of a comment of `from` that a text notes, if it has the header of [`edit_parts`].
+#[must_use]
+pub fn noted_edit(from: Side, body: &str) -> Option<NotedEdit<'_>> {
+    let body = body.trim_start();
+    let (number, comment) = header_of(from, body)?.strip_prefix(" Edit ")?.split_once(" of Comment ")?;
+    let (id, author) = comment.split_once(" by ")?;
+    let number = number.parse().ok().filter(|number| *number > 0)?;
+    let (_, part, _) = numbered(author).unwrap_or((author, 1, 1));
+    Some(NotedEdit { id, number, part, text: &body[first_line(body).len()..] })
+}
+
 /// Returns the content of the brackets in the first line of a text, after the name of `from`: ` Comment 5 by Jane` for
 /// `[Google Comment 5 by Jane]`. `None` if the text has no such header.
 fn header_of(from: Side, body: &str) -> Option<&str> {
@@ -545,12 +595,13 @@ fn header_of(from: Side, body: &str) -> Option<&str> {
     header.strip_prefix('[')?.strip_prefix(side_name(from))?.strip_suffix(']')
 }
 
-/// Returns true if a text begins with a header that the connector writes for an item of `from`: a copy, a part of a description, or the
-/// explanation why a file could not be copied.
+/// Returns true if a text begins with a header that the connector writes for an item of `from`: a copy, a part of a description, a note
+/// about an edit, or the explanation why a file could not be copied.
 #[must_use]
 pub fn has_header_of(from: Side, body: &str) -> bool {
     let kinds = [" Comment ", " Attachment ", " Description"];
     header_of(from, body).is_some_and(|header| kinds.iter().any(|kind| header.starts_with(kind)))
+        || noted_edit(from, body).is_some()
 }
 
 /// Returns the author in the header of a copy.
@@ -734,6 +785,7 @@ pub(super) mod tests {
             reopen: true,
             comment_when_closed: true,
             internal_comments: true,
+            comments_change: false,
             comment_limit,
             title_limit: TextLimit::code_points(60),
             description_limit: comment_limit,
@@ -754,6 +806,7 @@ pub(super) mod tests {
             created_at: None,
             body: body.to_owned(),
             earlier_body: None,
+            edited_at: None,
             visibility: Visibility::Public,
             by_connector: None,
         }
@@ -908,6 +961,31 @@ pub(super) mod tests {
             &capabilities(TextLimit::code_points(AUTHOR_ROOM + 100)),
         );
         assert_eq!(parts, ["[Google Comment 3 by Ada Lovelace]\nHello"]);
+    }
+
+    #[test]
+    fn a_note_about_an_edit_is_known_by_its_header_and_is_no_copy() {
+        let target = capabilities(TextLimit::code_points(200));
+        for author in ["Jane", "Jane (2/3)", "one of Comment 8 by Joe", ""] {
+            for body in ["two", "", "[Company Comment 7 by Jane]\ntwo", &"two ".repeat(100)] {
+                let parts = edit_parts(Side::Company, &comment("7", author, body), 3, &target);
+                for (part, text) in (1..).zip(&parts) {
+                    let noted = noted_edit(Side::Company, text).unwrap();
+                    assert_eq!((noted.id, noted.number, noted.part), ("7", 3, part), "{text}");
+                    assert!(copied_part(Side::Company, text).is_none() && recognise_notice(text).is_none());
+                    assert!(has_header_of(Side::Company, text) && !has_header_of(Side::Google, text));
+                    assert!(target.comment_limit.holds(text));
+                }
+                let together: String =
+                    parts.iter().filter_map(|part| Some(noted_edit(Side::Company, part)?.text)).collect();
+                assert_eq!(digest(&together), digest(body));
+            }
+        }
+        for text in
+            ["[Company Edit 0 of Comment 7 by J]", "[Company Edit x of Comment 7 by J]", "[Company Edit]"]
+        {
+            assert_eq!(noted_edit(Side::Company, text), None, "{text}");
+        }
     }
 
     #[test]

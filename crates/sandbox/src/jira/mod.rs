@@ -416,6 +416,30 @@ impl SandboxJira {
 
     /// Changes a comment's text.
     pub fn edit_comment(&self, issue: &str, comment: &str, body: &str) -> Result<(), SandboxJiraError> {
+        self.rewrite_comment(issue, comment, |comment| body.clone_into(&mut comment.body))
+    }
+
+    /// Changes a comment's text, and in the same edit hides the comment from customers or shows it to them.
+    pub fn edit_comment_and_visibility(
+        &self,
+        issue: &str,
+        comment: &str,
+        body: &str,
+        internal: bool,
+    ) -> Result<(), SandboxJiraError> {
+        self.rewrite_comment(issue, comment, |comment| {
+            body.clone_into(&mut comment.body);
+            let key = state::PUBLIC_COMMENT_PROPERTY.to_owned();
+            comment.properties.insert(key, json!({"internal": internal}));
+        })
+    }
+
+    fn rewrite_comment(
+        &self,
+        issue: &str,
+        comment: &str,
+        change: impl FnOnce(&mut state::Comment),
+    ) -> Result<(), SandboxJiraError> {
         let now = self.now();
         self.change(|state| {
             let id = known_issue(state, issue)?;
@@ -426,7 +450,7 @@ impl SandboxJira {
                 .map(|comment| comment.author.clone())
                 .ok_or_else(|| missing("comment", comment))?;
             let comment = comment.parse().unwrap_or_default();
-            state.edit_comment(id, comment, &author, now, |comment| body.clone_into(&mut comment.body));
+            state.edit_comment(id, comment, &author, now, change);
             Ok(())
         })?
     }

@@ -374,6 +374,7 @@ impl State {
         change(comment);
         comment.updated = now.max(comment.created);
         comment.update_author = author;
+        // Assumed: Atlassian's reference does not say that an edit of a comment is an update of its issue (November 2026).
         issue.touch(now);
         true
     }

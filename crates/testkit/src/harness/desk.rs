@@ -62,6 +62,11 @@ pub trait Desk: Send + Sync {
     /// Hides a case from the connector, or shows it again. Needs [`super::crm::Need::Hiding`].
     async fn hides(&self, case: &str, hidden: bool);
 
+    /// Edits a comment, and makes its new text public or internal. Needs [`super::crm::Need::EditingComments`].
+    async fn edits_comment(&self, case: &str, comment: &str, text: &str, visibility: Visibility) {
+        panic!("comment {comment} of case {case} cannot become {visibility:?}: {text}");
+    }
+
     /// Deletes a comment. Needs [`super::crm::Need::DeletingComments`].
     async fn deletes_comment(&self, case: &str, comment: &str);
 

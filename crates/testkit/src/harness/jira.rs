@@ -257,6 +257,11 @@ impl Desk for JiraDesk {
         self.jira.set_visible(case, !hidden).unwrap();
     }
 
+    async fn edits_comment(&self, case: &str, comment: &str, text: &str, visibility: Visibility) {
+        let internal = visibility == Visibility::Internal;
+        self.jira.edit_comment_and_visibility(case, comment, text, internal).unwrap();
+    }
+
     async fn deletes_comment(&self, case: &str, comment: &str) {
         self.jira.delete_comment(case, comment).unwrap();
     }

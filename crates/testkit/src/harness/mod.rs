@@ -35,7 +35,9 @@ use casebridge::queue::cron_yaml::CronConfig;
 use casebridge::sandbox::csapi::{Author, CLASSIFICATION_ID, NewCase, Priority, SandboxCsapi};
 use casebridge::sandbox::faults::{Fault, Faults};
 use casebridge::store::{MappingFilter, Store};
-use casebridge::sync::{CommentsToGoogle, Placing, RouteTable, Rules, ShownRule, StatusTable, Switches};
+use casebridge::sync::{
+    CommentsToGoogle, EditedComments, Placing, RouteTable, Rules, ShownRule, StatusTable, Switches,
+};
 use casebridge::tasks::{Deps, Pacer, Since, TaskSettings, Unchanged};
 use casebridge::telemetry::Metrics;
 use chrono::{Duration, TimeZone as _, Utc};
@@ -90,6 +92,7 @@ impl Default for Options {
             rules: Rules {
                 switches,
                 comments_to_google: CommentsToGoogle::Public,
+                edits: EditedComments::Off,
                 comment_visibility: Visibility::Internal,
                 close_on: ClosingSet::default(),
                 statuses: StatusTable::new(),

@@ -9,6 +9,7 @@ pub mod content;
 pub mod creation;
 pub mod credentials;
 pub mod desk;
+pub mod edits;
 pub mod escalation;
 pub mod feed;
 pub mod leaving;
@@ -133,6 +134,9 @@ macro_rules! scenarios {
             shown::a_label_whose_answer_was_lost_is_there_once_google_escalates_and_gone_once_it_does_not [Labels, Faults, ClockInHand];
             shown::a_marked_note_that_was_carried_says_so_where_programs_can_read_it [Marks];
             shown::a_mark_whose_answer_was_lost_is_set_and_its_note_is_carried_once [Marks, Faults, ClockInHand];
+            edits::an_edited_comment_is_followed_by_one_note_at_most_each_ten_minutes_and_the_last_text_arrives [EditingComments, ClockInHand];
+            edits::a_note_about_an_edit_whose_answer_was_lost_stands_once [EditingComments, ClockInHand];
+            edits::an_edit_that_makes_a_comment_internal_or_takes_its_mark_leaks_nothing [EditingComments, InternalComments, ClockInHand];
             placing::a_company_cases_route_decides_its_google_project_classification_and_language_once [];
             placing::a_field_of_a_company_case_names_its_google_project_and_a_wrong_one_is_told_once [];
             placing::a_routed_creation_whose_answer_was_lost_is_found_in_its_project_and_repeated_as_it_was_decided [ClockInHand];
