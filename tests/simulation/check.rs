@@ -9,6 +9,7 @@ use casebridge::entities::{
 use casebridge::sync::{Clocks, horizons};
 use chrono::{DateTime, Duration, Utc};
 
+use crate::desk_check;
 use crate::generate::DAY;
 use crate::history::{Blur, Company, Google, Ms, Refused, Side};
 use crate::model::{
@@ -20,7 +21,7 @@ use crate::world::{NEVER, World, real};
 
 /// How long after its flag was taken away something may still be written that was under way: a task's deadline and what
 /// a write may take to arrive.
-fn grace(world: &World) -> Ms {
+pub(crate) fn grace(world: &World) -> Ms {
     let settles = world.setting.google.settles.max(world.setting.company.settles);
     (world.setting.deadline + settles) * 1000
 }
@@ -56,6 +57,7 @@ fn meaning(side: Side, body: &str) -> Option<Meaning<'_>> {
         ("conflict", "This case is not synchronised with Google: ", ""),
         ("given up", "This case could not be kept in step: ", ""),
         ("read only", "Nothing that is written here arrives any more: ", ""),
+        ("not escalated", "The Google case was not escalated: ", ""),
     ];
     let is = |start: &str, middle: &str| body.starts_with(start) && body.contains(middle);
     if let Some((name, ..)) = notices.iter().find(|(_, start, middle)| is(start, middle)) {
@@ -88,7 +90,7 @@ fn company_name(world: &World, id: &str) -> String {
 }
 
 /// The case across, as the store or the case itself has it.
-fn across(world: &World, side: Side, id: &str) -> Option<String> {
+pub(crate) fn across(world: &World, side: Side, id: &str) -> Option<String> {
     if let Some(mapping) = world.shelf.of(side, id) {
         return mapping.case_id(side.other()).map(str::to_owned);
     }
@@ -101,7 +103,7 @@ fn across(world: &World, side: Side, id: &str) -> Option<String> {
 }
 
 /// The company case of a pair, if it is flagged or was until lately.
-fn check_flag(world: &mut World, side: Side, id: &str, what: &str) {
+pub(crate) fn check_flag(world: &mut World, side: Side, id: &str, what: &str) {
     let company = match side {
         Company => Some(id.to_owned()),
         Google => across(world, side, id),
@@ -131,7 +133,11 @@ pub(crate) fn created(world: &mut World, side: Side, new: &NewCase) {
         source.description.clone(),
     );
     let changed = source.flag_changed;
+    let misplaced = desk_check::misplaced(world, side, source, new);
     let (is_foreign, is_old) = (source.foreign == Some(true), source.created < -50 * DAY);
+    if let Some(misplaced) = misplaced {
+        world.violate(misplaced);
+    }
     if is_old && !world.host_was_set {
         world.violate(format!("a counterpart of {source_id}, which was created months ago (R36)"));
     }
@@ -542,6 +548,10 @@ fn is_false(world: &World, side: Side, id: &str, notice: &'static str, body: &st
             };
             other.is_none_or(takes).then_some("the other case takes what is written (R33)")
         }
+        "not escalated" => {
+            let is_raised = desk_check::is_raised(world, card);
+            (side == Google || !is_raised).then_some("nobody raised it")
+        }
         _ => None,
     }
 }
@@ -560,6 +570,7 @@ fn noticed(world: &mut World, side: Side, id: &str, notice: &'static str, body: 
             "merged" => "says merged",
             "given up" => "says given up",
             "read only" => "says read only",
+            "not escalated" => "says not escalated",
             _ => "says gone",
         },
     );
@@ -573,7 +584,7 @@ fn noticed(world: &mut World, side: Side, id: &str, notice: &'static str, body: 
     let told = |notice| card.tally.notices.get(notice).copied().unwrap_or_default();
     let changed = card.flag_changed.max(card.status_changed) > card.created;
     let wrong = match notice {
-        "back" | "left open" | "merged" | "given up" | "read only" => false,
+        "back" | "left open" | "merged" | "given up" | "read only" | "not escalated" => false,
         "conflict" => count > 1 && !changed,
         "gone" => count > told("back") + 1,
         "syncing" => count > 1 || side == Company,
@@ -1191,7 +1202,7 @@ pub(crate) fn disagreement(world: &World) -> Option<String> {
         }
         let Some(mapping) = mapping else {
             // One that was closed when it was first seen gets none.
-            let must = !card.closed && (*side == Google || card.flagged);
+            let must = !card.closed && (*side == Google || card.flagged) && !card.desk.test_case;
             let young = world.now - card.created < 29 * DAY && card.backdated.is_none();
             if must && young {
                 return Some(format!("{side} case {id} has no mapping"));
@@ -1447,6 +1458,9 @@ fn pair_disagrees(world: &World, side: Side, card: &Card, mapping: &CaseMapping)
         return Some(format!("Google has {}, the company {}", google.priority, company.priority));
     }
     if let Some(violation) = titles(google, company) {
+        return Some(violation);
+    }
+    if let Some(violation) = desk_check::disagreement(world, google, company, mapping) {
         return Some(violation);
     }
     let names = company.google_name.as_deref().is_some_and(|name| key(name) == key(&google.id));

@@ -1,5 +1,6 @@
 //! From a seed to a history.
 
+use crate::desk;
 use crate::history::{
     About, Blur, Cleanup, Clock, Closing, Company, Deed, DetectOutages, FileKind, Google, History, Lie, Ms,
     Part, PollCompany, PollGoogle, Refused, Setting, Side, Step, Traits, Trouble, What, Withheld, Words,
@@ -50,6 +51,8 @@ pub(crate) fn history(seed: u64) -> History {
     if dice.percent(30) {
         titles(&mut steps, cases, at, &mut dice);
     }
+    let mut dice = Dice::of(&[seed, 6]);
+    desk::deeds(&mut steps, cases, at, setting.desk, &mut dice);
     steps.sort_by_key(|step| step.at);
     History { setting, steps }
 }
@@ -179,6 +182,7 @@ fn setting(seed: u64, dice: &mut Dice) -> Setting {
         host: if dice.percent(15) { skew(dice) } else { 0 },
         missing_grace: dice.pick(&[20, 60, 60]),
         give_up_after: dice.pick(&[60, 180, 720]),
+        desk: desk::features(&mut Dice::of(&[seed, 7])),
     }
 }
 

@@ -109,6 +109,25 @@ pub(crate) struct Setting {
     pub(crate) missing_grace: i64,
     /// `sync.give_up_after`, in minutes.
     pub(crate) give_up_after: i64,
+    pub(crate) desk: Desk,
+}
+
+/// Features of the desk that are on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches")]
+pub(crate) struct Desk {
+    /// Google's state sets the company case's status, and stands in a field of it.
+    pub(crate) turn: bool,
+    /// People of the company escalate.
+    pub(crate) escalation: bool,
+    /// New cases have places: there are routes in both directions.
+    pub(crate) routes: bool,
+    /// People who watch the company case are subscribers of the Google case.
+    pub(crate) subscribers: bool,
+}
+
+impl Desk {
+    pub(crate) const OFF: Self = Self { turn: false, escalation: false, routes: false, subscribers: false };
 }
 
 /// Subject of a push message.
@@ -184,6 +203,12 @@ pub(crate) enum Refused {
     Files,
     Priority,
     Title,
+    /// Another status of an open case.
+    Status,
+    /// The field for Google's state.
+    StateText,
+    Escalation,
+    Subscribers,
     Close,
     Reopen,
     Link,
@@ -360,6 +385,55 @@ pub(crate) enum Deed {
         case: usize,
         address: bool,
     },
+    Desk(DeskDeed),
+}
+
+/// What a person does with the features of the desk. Numbers stand for entries of lists in `desk.rs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DeskDeed {
+    /// Google's support changes the state of an open case.
+    State {
+        case: usize,
+        state: u8,
+    },
+    /// A person of the company sets the status of an open case.
+    Status {
+        case: usize,
+        status: u8,
+    },
+    /// A person raises the company case, with a word that is known or not.
+    Raise {
+        case: usize,
+        known: bool,
+    },
+    Lower {
+        case: usize,
+    },
+    /// A person of the company writes a comment that justifies an escalation.
+    Justify {
+        case: usize,
+        internal: bool,
+    },
+    /// Google's support ends an escalation.
+    EndEscalation {
+        case: usize,
+    },
+    /// A person follows the company case, or no longer does.
+    Watch {
+        case: usize,
+        who: u8,
+        on: bool,
+    },
+    /// A person at Google adds a subscriber, or removes one.
+    Subscribe {
+        case: usize,
+        who: u8,
+        on: bool,
+    },
+    /// Sets or removes the label of the company case that a route goes by.
+    Relabel {
+        case: usize,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -435,6 +509,7 @@ impl Setting {
         host: 0,
         missing_grace: 60,
         give_up_after: 720,
+        desk: Desk::OFF,
     };
 
     pub(crate) fn traits(&self, side: Side) -> &Traits {

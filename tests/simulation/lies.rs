@@ -7617,6 +7617,7 @@ fn a_clock_that_was_years_behind_hides_no_file_of_the_same_minute() {
             host: 0,
             missing_grace: 60,
             give_up_after: 60,
+            ..Setting::BEFORE
         },
         steps: vec![
             Step {
@@ -7708,6 +7709,7 @@ fn a_pair_that_is_found_without_a_base_may_be_told_that_one_case_stays_closed() 
             host: 0,
             missing_grace: 60,
             give_up_after: 180,
+            ..Setting::BEFORE
         },
         steps: vec![
             Step {

@@ -20,6 +20,8 @@
 
 mod check;
 mod coverage;
+mod desk;
+mod desk_check;
 mod explore;
 mod faults;
 mod generate;

@@ -10,8 +10,9 @@ use casebridge::entities::{Priority, PriorityReading};
 use chrono::{DateTime, Utc};
 
 use crate::check;
+use crate::desk::{self, DeskCard};
 use crate::generate::DAY;
-use crate::history::{Blur, Company, Google, Ms, Refused, Side, Traits, Trouble, Withheld};
+use crate::history::{Blur, Company, Desk, Google, Ms, Refused, Side, Traits, Trouble, Withheld};
 use crate::mutation;
 use crate::world::{World, real};
 use casebridge_testkit::dice::{Dice, hash};
@@ -134,6 +135,7 @@ pub(crate) struct Card {
     /// When it was last closed or opened again.
     pub(crate) status_changed: Ms,
     pub(crate) tally: Tally,
+    pub(crate) desk: DeskCard,
 }
 
 /// Counts for the checks.
@@ -261,7 +263,7 @@ impl System {
 }
 
 impl Card {
-    fn new(id: String, by: Writer, at: Ms, stamped: DateTime<Utc>) -> Self {
+    fn new(id: String, by: Writer, at: Ms, stamped: DateTime<Utc>, features: Desk) -> Self {
         Self {
             id,
             by,
@@ -294,6 +296,7 @@ impl Card {
             flag_changed: at,
             status_changed: at,
             tally: Tally::default(),
+            desk: DeskCard::new(features),
         }
     }
 
@@ -329,8 +332,14 @@ impl Card {
             address: people_call_it.then(|| address_of(&self.id)),
             scope: self.scope.map(|scope| format!("scope {scope}")),
             synchronize: side == Google || self.flagged,
-            ..Case::default()
+            ..self.desk.shown(side, self.closed)
         }
+    }
+
+    /// The states in which it was shown since then, and that in which it was then.
+    pub(crate) fn shown_since(&self, at: Ms) -> &[(Ms, Case)] {
+        let first = self.versions.iter().rposition(|(since, _)| *since <= at).unwrap_or(0);
+        &self.versions[first..]
     }
 
     /// Whether a comment of the connector's says so.
@@ -395,12 +404,14 @@ impl World {
             Google => format!("organizations/1/cases/{number}"),
             Company => number.to_string(),
         };
-        let mut card = Card::new(id.clone(), by, self.now, self.stamp(side));
+        let mut card = Card::new(id, by, self.now, self.stamp(side), self.setting.desk);
         if side == Company && self.traits(side).scopes > 0 {
             let scopes = u64::from(self.traits(side).scopes);
             card.scope = u8::try_from(Dice::of(&[self.setting.seed, number]).below(scopes)).ok();
         }
+        desk::born(side, by, number, self.setting.seed, &mut card);
         fill(&mut card);
+        let id = card.id.clone();
         self.put(side, card, self.now);
         id
     }
@@ -415,7 +426,7 @@ impl World {
     /// Each system has a case that nobody asks to be carried: an old one of Google's, and one without the flag.
     pub(crate) fn furnish(&mut self) {
         for (side, id, at) in [(Google, "organizations/1/cases/1", -60 * DAY), (Company, "1", -60 * DAY)] {
-            let mut card = Card::new(id.to_owned(), Writer::Person, at, real(at));
+            let mut card = Card::new(id.to_owned(), Writer::Person, at, real(at), self.setting.desk);
             card.title = "The printer is on fire".to_owned();
             card.scope = Some(9).filter(|_| side == Company && self.traits(side).scopes > 0);
             self.put(side, card, at);
@@ -591,7 +602,7 @@ impl World {
                 hidden += 1;
                 continue;
             }
-            let mut case = Found::from(case);
+            let mut case = Found::of(side, case);
             if side == Google && dice.percent(20) {
                 // The same case, by the name of its project.
                 case.id = format!("projects/p/cases/{}", key(&case.id));
@@ -625,12 +636,12 @@ impl World {
     }
 
     /// Of several that name it, what the connector's own user created comes first (R38), else the oldest; and none that names another
-    /// system (R31).
+    /// system (R31). `under`: only of that organisation or project, whose index is not late for hours.
     pub(crate) fn find_mirror(
         &mut self,
         side: Side,
-        counterpart: &str,
-        home: Option<&str>,
+        (counterpart, home): (&str, Option<&str>),
+        under: Option<&str>,
         dice: &mut Dice,
     ) -> Result<Option<Case>, ApiError> {
         let lag = self.traits(side).lag;
@@ -646,8 +657,9 @@ impl World {
             .cards
             .values()
             .filter(|card| self.is_shown(side, card))
+            .filter(|card| under.is_none_or(|parent| card.id.starts_with(parent)))
             .filter_map(|card| {
-                let late = card.index_late.filter(|(_, until)| *until > self.now);
+                let late = card.index_late.filter(|(_, until)| *until > self.now && under.is_none());
                 let at = late.map_or(at, |(since, _)| at.min(since));
                 let case = card.as_of(at)?;
                 let named = case.counterpart.as_deref().is_some_and(|named| key(named) == key(counterpart));
@@ -658,7 +670,7 @@ impl World {
         Ok(found.cloned())
     }
 
-    fn exists(&self, side: Side, id: &str, call: &str) -> Result<&Card, ApiError> {
+    pub(crate) fn exists(&self, side: Side, id: &str, call: &str) -> Result<&Card, ApiError> {
         if self.is_anonymous(side) && self.traits(side).tells_identity {
             return Err(nobody(side, call));
         }
@@ -668,7 +680,7 @@ impl World {
     }
 
     /// What is written has to be allowed.
-    fn target(&self, side: Side, id: &str, call: &str) -> Result<&Card, ApiError> {
+    pub(crate) fn target(&self, side: Side, id: &str, call: &str) -> Result<&Card, ApiError> {
         if self.is_anonymous(side) {
             return Err(nobody(side, call));
         }
@@ -834,12 +846,14 @@ impl World {
             card.priority = new.priority.filter(holds).unwrap_or(DEFAULT);
             card.flagged = true;
             card.mirror_of = Some(new.counterpart.clone());
+            desk::place(side, card, new);
             if side == Company {
                 card.google_name = Some(new.counterpart.clone());
             }
         });
         self.systems[side].keys.insert(new.idempotency_key.clone(), (id.clone(), 0));
         self.writes += 1;
+        self.placed(side, &id, new);
         self.seen.count("connector", pick(side, "creates at google", "creates at company"));
         self.note("creates", || format!("{side} case {id} for {}", new.counterpart));
         let created = self.systems[side].card(&id).map(|card| card.shown(side, self.traits(side)));
@@ -863,7 +877,7 @@ impl World {
     }
 
     /// Notes that something was refused for good.
-    fn refuse<T>(&mut self, side: Side, id: &str, what: &str) -> Result<T, ApiError> {
+    pub(crate) fn refuse<T>(&mut self, side: Side, id: &str, what: &str) -> Result<T, ApiError> {
         let now = self.now;
         self.seen.count("lies", "a write that is refused for good");
         self.note("refuses", || format!("{what} on {side} case {id}"));

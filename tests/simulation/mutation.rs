@@ -2,7 +2,7 @@
 //! the core meets the outside, so that the core itself needs no switches.
 
 use casebridge::cases::{ApiError, ApiErrorKind, Case, Closing, Comment, Found, Sweep, Visibility};
-use casebridge::entities::{CaseMapping, Ledger, PollMemory, Sides};
+use casebridge::entities::{CaseMapping, GoogleState, Ledger, PollMemory, Sides};
 use chrono::{DateTime, Duration, Utc};
 
 use crate::explore::{Failure, explore};
@@ -32,6 +32,10 @@ pub(crate) enum Mutation {
     TriedForEver,
     NoBase,
     NoTitleBase,
+    StatusWithoutChange,
+    NoEscalationRecord,
+    PlacementForgotten,
+    SubscribersWithoutRecord,
     ClosingForgotten,
     FlagIgnored,
     SilenceBelieved,
@@ -92,6 +96,10 @@ const TABLE: &[Row] = &[
     row(M::TriedForEver, "R17", "what a system can never take may be taken the next time", 50, "after 150 rounds"),
     row(M::NoBase, "R18", "the priority last agreed on is not remembered", 3000, "yet another round writes"),
     row(M::NoTitleBase, "R30", "the titles that both sides had are not remembered", 200, "Google's title is"),
+    row(M::StatusWithoutChange, "R30", "the state of Google's that was seen last is not remembered", 500, "Google's state has changed"),
+    row(M::NoEscalationRecord, "R13", "a request for an escalation is not recorded before it is sent", 1000, "once more for one raise (R13)"),
+    row(M::PlacementForgotten, "R13", "the place of a creation is not recorded before it is sent", 500, "in another place (R13)"),
+    row(M::SubscribersWithoutRecord, "R30", "the subscribers that the connector added are not remembered", 500, "subscribe"),
     row(M::ClosingForgotten, "R19", "that the pair is resolved is not remembered", 20, "resolvedAt is not"),
     row(M::FlagIgnored, "R20", "a case always counts as flagged", 20, "is not flagged (R20)"),
     row(M::SilenceBelieved, "R26", "every poll counts as proven", 3000, "(R7)"),
@@ -289,6 +297,13 @@ pub(crate) fn stored(world: &Shared, mut mapping: CaseMapping) -> CaseMapping {
         Some(M::LedgerForgotten) => mapping.ledger = Ledger::default(),
         Some(M::NoBase) => mapping.state.agreed_priority = None,
         Some(M::NoTitleBase) => mapping.state.titles.base = None,
+        Some(M::StatusWithoutChange) => {
+            // Of a state that an open case never has, every other is a change.
+            mapping.state.turn.seen = mapping.state.turn.seen.map(|_| GoogleState::Closed);
+        }
+        Some(M::NoEscalationRecord) => mapping.state.escalation.sent_at = None,
+        Some(M::PlacementForgotten) => mapping.state.google_placement = None,
+        Some(M::SubscribersWithoutRecord) => mapping.state.subscribers.clear(),
         Some(M::DefaultsDecide) if mapping.is_linked() => {
             mapping.state.agreed_priority = mapping.state.agreed_priority.or(mapping.priority);
         }

@@ -5,6 +5,7 @@ use casebridge::entities::{CompanyCaseId, FirstSeen, GoogleCaseName, ItemKind, P
 use casebridge::sync::texts;
 
 use crate::check;
+use crate::desk;
 use crate::faults::Window;
 use crate::history::{
     About, Clock, Company, Deed, FileKind, Google, Lie, Ms, Part, Refused, Side, Trouble, What, Words,
@@ -355,6 +356,7 @@ impl World {
                 let id = self.case_on(case, side)?;
                 self.change(side, &id, |_| ())?;
             }
+            Deed::Desk(deed) => self.act_at_the_desk(deed, &mut dice)?,
         }
         check::stamps(self);
         Some(())
@@ -606,6 +608,7 @@ fn names(deed: Deed) -> Vec<&'static str> {
         Deed::Unclaim => "clear a name",
         Deed::Foreign { address: true, .. } => "mirror another desk",
         Deed::Foreign { .. } => "mirror another desk without its address",
+        Deed::Desk(deed) => desk::name(deed),
     }];
     match deed {
         Deed::Create { side, flagged, words, .. } => {

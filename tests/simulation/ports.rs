@@ -6,11 +6,12 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use casebridge::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Download, Needs,
-    NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Written,
+    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Details, Download,
+    Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Wanted, Written,
 };
 use casebridge::entities::{
-    CaseMapping, CompanyCaseId, Global, GoogleCaseName, MappingId, PollMemory, Priority, Sides,
+    CaseMapping, CompanyCaseId, EscalationReason, Global, GoogleCaseName, MappingId, PollMemory, Priority,
+    Sides,
 };
 use casebridge::queue::{Enqueued, QueueError, QueuedTask, TaskQueue};
 use casebridge::store::{Created, MappingFilter, MappingPage, Store, StoreError};
@@ -19,6 +20,7 @@ use futures_util::StreamExt as _;
 use serde_json::Value;
 
 use crate::check;
+use crate::desk_check;
 use crate::faults::{Course, Fate, TIMEOUT, breaks_off, course};
 use crate::history::{Company, Google, Ms, Part, Side, TaskKind};
 use crate::model::{FILE_LIMIT, HOME, error, key, stored_under_other_name};
@@ -285,15 +287,42 @@ impl CaseSystem for SystemPort {
         home: Option<&str>,
     ) -> Result<Option<Case>, ApiError> {
         let side = self.side;
-        let found = self
-            .read("find a counterpart", move |world, dice| world.find_mirror(side, counterpart, home, dice));
+        let named = (counterpart, home);
+        let found =
+            self.read("find a counterpart", move |world, dice| world.find_mirror(side, named, None, dice));
         let found = found.await?;
         Ok(mutation::found(&self.world, found))
     }
 
+    async fn find_counterpart_under(
+        &self,
+        parent: &str,
+        counterpart: &str,
+        home: Option<&str>,
+    ) -> Result<Option<Case>, ApiError> {
+        let (side, named) = (self.side, (counterpart, home));
+        let found = self.read("find a counterpart in its place", move |world, dice| {
+            world.find_mirror(side, named, Some(parent), dice)
+        });
+        let found = found.await?;
+        if found.is_some() {
+            self.world.lock().seen.count("calls", "found in its place");
+        }
+        Ok(mutation::found(&self.world, found))
+    }
+
+    async fn details(&self, id: &str, wanted: &Wanted) -> Result<Details, ApiError> {
+        let side = self.side;
+        self.read("read details", move |world, _| world.details(side, id, wanted)).await
+    }
+
     async fn create(&self, case: &NewCase) -> Result<Case, ApiError> {
         let (side, case) = (self.side, case.clone());
-        self.write("create a case", move |world| world.api_create(side, &case)).await
+        desk_check::creates(&mut self.world.lock(), side, &case);
+        let new = case.clone();
+        let outcome = self.write("create a case", move |world| world.api_create(side, &new)).await;
+        desk_check::created(&mut self.world.lock(), side, &case, &outcome);
+        outcome
     }
 
     async fn link(&self, id: &str, counterpart: &str) -> Result<(), ApiError> {
@@ -366,6 +395,31 @@ impl CaseSystem for SystemPort {
         let (side, id, title) = (self.side, id.to_owned(), title.to_owned());
         self.write("set the title", move |world| world.api_title(side, &id, &title)).await?;
         Ok(None)
+    }
+
+    async fn set_status(&self, id: &str, status: &str) -> Result<(), ApiError> {
+        let (side, id, status) = (self.side, id.to_owned(), status.to_owned());
+        self.write("set the status", move |world| world.api_set_status(side, &id, &status)).await
+    }
+
+    async fn show_state(&self, id: &str, text: &str) -> Result<(), ApiError> {
+        let (side, id, text) = (self.side, id.to_owned(), text.to_owned());
+        self.write("show Google's state", move |world| world.api_show_state(side, &id, &text)).await
+    }
+
+    async fn escalate(
+        &self,
+        id: &str,
+        reason: EscalationReason,
+        justification: &str,
+    ) -> Result<(), ApiError> {
+        let (side, id, justification) = (self.side, id.to_owned(), justification.to_owned());
+        self.write("escalate", move |world| world.api_escalate(side, &id, reason, &justification)).await
+    }
+
+    async fn set_subscribers(&self, id: &str, subscribers: &[String]) -> Result<(), ApiError> {
+        let (side, id, subscribers) = (self.side, id.to_owned(), subscribers.to_vec());
+        self.write("set subscribers", move |world| world.api_set_subscribers(side, &id, &subscribers)).await
     }
 
     async fn close(&self, id: &str) -> Result<(), ApiError> {
@@ -633,6 +687,15 @@ fn changes(before: &CaseMapping, after: &CaseMapping) -> impl Iterator<Item = &'
         ("handed over", before.is_linked() && before.company_case_id != after.company_case_id),
         ("with a write pending", before.pending.len() < after.pending.len()),
         ("with a creation pending", before.pending_creation.is_none() && after.pending_creation.is_some()),
+        ("with a status pending", before.state.turn.setting.is_none() && after.state.turn.setting.is_some()),
+        (
+            "with an escalation pending",
+            before.state.escalation.sent_at.is_none() && after.state.escalation.sent_at.is_some(),
+        ),
+        (
+            "with subscribers pending",
+            before.state.subscribers_sent_at.is_none() && after.state.subscribers_sent_at.is_some(),
+        ),
     ]
     .into_iter()
     .filter_map(|(what, happened)| happened.then_some(what))

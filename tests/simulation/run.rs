@@ -9,7 +9,7 @@ use std::time::Duration as StdDuration;
 
 use casebridge::cases::{CaseSystem, Visibility};
 use casebridge::entities::{Sides, ToleranceTable};
-use casebridge::sync::{CommentsToGoogle, EditedComments, Rules, ShownRule, StatusTable, Switches};
+use casebridge::sync::{CommentsToGoogle, EditedComments, Rules, ShownRule, Switches};
 use casebridge::tasks::{
     self, Caller, Deps, Mode, Outcome, Pacer, Task, TaskReport, TaskSettings, Unchanged,
 };
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::check;
 use crate::coverage::Coverage;
+use crate::desk;
 use crate::history::{
     About, Company, DetectOutages, Google, History, Ms, PollCompany, PollGoogle, Setting, Side, TaskKind,
     What,
@@ -566,8 +567,8 @@ fn instance(world: &Shared, setting: &Setting, number: usize) -> Arc<Deps> {
                     title: true,
                 },
                 close_on: casebridge::cases::ClosingSet::SOLVED,
-                statuses: StatusTable::new(),
-                escalation: None,
+                statuses: desk::statuses(setting.desk),
+                escalation: desk::escalation(setting.desk),
                 shown: ShownRule::NONE,
                 comments_to_google: if setting.carry_internal {
                     CommentsToGoogle::All
@@ -592,10 +593,10 @@ fn instance(world: &Shared, setting: &Setting, number: usize) -> Arc<Deps> {
             give_up_after: Duration::minutes(setting.give_up_after),
             adopt_claims: false,
             since: casebridge::tasks::Since::default(),
-            routes: casebridge::sync::RouteTable::default(),
+            routes: desk::routes(setting),
             poll_every: casebridge::entities::Sides::default(),
             announced: casebridge::entities::Sides::default(),
-            placing: casebridge::sync::Placing::default(),
+            placing: desk::placing(setting.desk),
         },
         metrics: METRICS.get_or_init(Metrics::shared).clone(),
         stop: CancellationToken::new(),

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use casebridge::clock::ManualClock;
-use casebridge::entities::Sides;
+use casebridge::entities::{GooglePlacement, Sides};
 use chrono::{DateTime, Duration, TimeZone as _, Utc};
 
 use crate::coverage::Coverage;
@@ -79,6 +79,8 @@ pub(crate) struct World {
     pub(crate) calm: bool,
     /// When an instance last found that a clock seems to have been set, and waited for more answers.
     pub(crate) clock_doubted_at: Ms,
+    /// Creations at Google that may have happened, by their company cases: the mapping, and the place.
+    pub(crate) creations: BTreeMap<String, (i64, GooglePlacement)>,
     /// The cases that people made, in order.
     pub(crate) made: Vec<(Side, String)>,
     /// How many writes changed anything, in the systems or the store.
@@ -138,6 +140,7 @@ impl World {
             takes_long: false,
             calm: false,
             clock_doubted_at: 0,
+            creations: BTreeMap::new(),
             made: Vec::new(),
             writes: 0,
             violation: None,
