@@ -1,4 +1,4 @@
-//! The only integration test binary; its modules are the suites.
+//! Most integration tests in one binary; its modules are the suites. The main job's table is one of its own, so that both compile at once.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -22,7 +22,6 @@ mod hostile_crm;
 mod jira_adapter;
 mod jira_scenarios;
 mod logs;
-mod main_job_table;
 mod network;
 mod networks;
 mod newcomers;
