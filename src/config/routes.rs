@@ -281,6 +281,17 @@ fn read_google(name: &str, table: Table, errors: &mut Vec<String>) -> GooglePlac
 
 fn read_conditions(name: &str, table: Table, errors: &mut Vec<String>) -> Conditions {
     let raw: RawMatch = section(name, &MATCH_KEYS, table, errors);
+    let projects = match &raw.project {
+        None => &[],
+        Some(Texts::One(text)) => std::slice::from_ref(text),
+        Some(Texts::Several(texts)) => texts.as_slice(),
+    };
+    for project in projects.iter().filter(|project| project.contains('/')) {
+        let id = project.rsplit('/').next().unwrap_or_default();
+        errors.push(format!(
+            "{name}.project: {project:?} matches no case: give the project's ID alone, {id:?}"
+        ));
+    }
     let mut patterns =
         |key: &str, texts: Option<Texts>| read_patterns(&format!("{name}.{key}"), texts, errors);
     let conditions = Conditions {

@@ -84,7 +84,7 @@ impl Limits {
         let clocks = deps.clocks();
         let theirs = clocks.in_time_of(side, now);
         if case.created_at.is_some_and(|created| age(created, theirs, now) >= self.max_age) {
-            return Some("it was created too long ago".to_owned());
+            return Some("it was created too long ago (sync.max_case_age)".to_owned());
         }
         let since = self.since?;
         // A time that is precise to the minute only may be that of a change up to a minute later.

@@ -1326,6 +1326,11 @@ fn every_mistake_in_a_route_is_told_with_its_place_and_what_there_is() {
         ),
         (
             "jira",
+            "match = { project = [\"shop-*\", \"projects/shop-prod\"] }\nmirror = false",
+            "route 1, match.project: \"projects/shop-prod\" matches no case: give the project's ID alone, \"shop-prod\"",
+        ),
+        (
+            "jira",
             "match = { priority = \"P7\" }\nmirror = false",
             "route 1, match.priority: expected some of P0",
         ),
