@@ -157,6 +157,8 @@ impl Csapi {
         since: Option<DateTime<Utc>>,
     ) -> Result<Vec<Said>, ApiError> {
         let title = self.titles.of(case);
+        // A comment from then on may be a message from before.
+        let since = since.map(|since| since - NEAR);
         let (mut messages, mut seen) = (Vec::new(), Order::default());
         let page = |items: Vec<Value>| {
             for value in items {

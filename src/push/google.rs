@@ -140,11 +140,10 @@ fn hint(name: &str, parent: &str) -> Option<Hint> {
     let mut parts = rest.splitn(3, '/');
     let number = parts.next()?;
     let item = match (parts.next(), parts.next()) {
-        (None, _) => None,
+        // The case is read after a message as well: its feed shows the message if that is configured.
+        (None, _) | (Some("emailMessages"), Some(_)) => None,
         (Some("comments"), Some(id)) => Some((ItemKind::Comment, id.to_owned())),
         (Some("attachments"), Some(id)) => Some((ItemKind::Attachment, id.to_owned())),
-        // The case is read: its feed shows the message if that is configured.
-        (Some("emailMessages"), Some(_)) => None,
         (Some(_), _) => return None,
     };
     let case = GoogleCaseName::parse(&format!("{own}/cases/{number}")).ok()?;

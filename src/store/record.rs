@@ -8,13 +8,15 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::entities::{
     CaseMapping, CompanyCaseId, Dirty, Entry, GoogleCaseName, Lease, Ledger, LedgerPage, MappingId,
-    PairState, Pending, PendingCreation, PendingStatus, PollMemory, Priority, Side, Sides,
+    PairState, Pending, PendingCreation, PendingStatus, PollMemory, Priority, Side, Sides, Source,
 };
 
 use super::{MappingFilter, StoreError};
 
 /// Format version of [`Details`]. Raised when an older program must not touch data of a newer one. A new optional field does not need that.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
+/// Format version of details without notes about edits, which versions without `sync.edits` can read.
+const FORMAT_WITHOUT_NOTES: u32 = 2;
 /// Format version of details without ledger pages, which version 0.1 can read.
 const FORMAT_WITHOUT_PAGES: u32 = 1;
 
@@ -79,7 +81,7 @@ struct Details {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last_error: Option<String>,
     #[serde(flatten)]
-    state: PairState,
+    state: Box<PairState>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -89,6 +91,19 @@ const fn is_zero(number: &u64) -> bool {
 
 const fn one() -> u32 {
     1
+}
+
+/// Returns the oldest format version that has everything which is to be stored.
+fn format_of(ledger: &Ledger, pending: &[Pending]) -> u32 {
+    let mut sources =
+        pending.iter().map(|pending| &pending.source).chain(ledger.entries().map(|entry| &entry.source));
+    if sources.any(|source| matches!(source, Source::Edit { .. })) {
+        FORMAT
+    } else if ledger.pages().is_empty() {
+        FORMAT_WITHOUT_PAGES
+    } else {
+        FORMAT_WITHOUT_NOTES
+    }
 }
 
 /// Reads one value for each side; the first records had one value for both.
@@ -149,7 +164,7 @@ impl Record {
             version: _,
         } = mapping.clone();
         let details = Details {
-            format: if ledger.pages().is_empty() { FORMAT_WITHOUT_PAGES } else { FORMAT },
+            format: format_of(&ledger, &pending),
             created_at,
             origin,
             linked_at,
@@ -592,8 +607,8 @@ mod tests {
             (Record { details: "{".into(), ..sound.clone() }, "details: EOF"),
             (Record { details: r#"{"format":1}"#.into(), ..sound.clone() }, "details: missing field"),
             (
-                Record { details: r#"{"format":3}"#.into(), ..sound.clone() },
-                "details: written in format 3 by a newer",
+                Record { details: r#"{"format":4}"#.into(), ..sound.clone() },
+                "details: written in format 4 by a newer",
             ),
         ] {
             let error = spoilt.into_mapping(MappingId(5), 1, no_page).unwrap_err();
@@ -644,6 +659,51 @@ mod tests {
         let details = Record::of(&mapping).unwrap().details;
         assert!(details.starts_with(r#"{"format":1,"#), "{details}");
         assert!(!details.contains("ledger_page"), "{details}");
+    }
+
+    #[test]
+    fn a_mapping_with_notes_about_edits_says_that_it_needs_a_newer_version() {
+        let seen = FirstSeen::Company(CompanyCaseId::parse("7").unwrap());
+        let mapping = CaseMapping::first_seen(seen, None, None, time("2026-01-01T00:00:00Z"));
+        let note = Source::Edit { id: "10023".to_owned(), number: 1, part: 1 };
+        let pending = Pending {
+            side: Side::Google,
+            kind: crate::entities::ItemKind::Comment,
+            source: note.clone(),
+            marker: "[Company Edit 1 of Comment 10023 by Jane]".to_owned(),
+            digest: None,
+            size: None,
+            source_at: None,
+            attempted_at: mapping.created_at,
+            parts: None,
+        };
+        let entry = |number: usize, source: Source| Entry {
+            side: Side::Google,
+            kind: crate::entities::ItemKind::Comment,
+            id: number.to_string(),
+            source,
+            source_at: None,
+            written_at: None,
+            parts: None,
+        };
+        let mut begun = mapping.clone();
+        begun.pending.push(pending);
+        let mut written = mapping.clone();
+        written.ledger.record(entry(0, note));
+        let mut paged = written.clone();
+        let mut without = mapping;
+        for number in 1..1_000 {
+            let source = Source::Comment { id: number.to_string(), part: 1 };
+            paged.ledger.record(entry(number, source.clone()));
+            without.ledger.record(entry(number, source));
+            paged.ledger.pack();
+            without.ledger.pack();
+        }
+        assert!(!paged.ledger.newest().iter().any(|entry| matches!(entry.source, Source::Edit { .. })));
+        for (mapping, format) in [(begun, 3), (written, 3), (paged, 3), (without, 2)] {
+            let details = Record::of(&mapping).unwrap().details;
+            assert!(details.starts_with(&format!(r#"{{"format":{format},"#)), "{format}: {details}");
+        }
     }
 
     #[test]

@@ -163,14 +163,18 @@ impl Session<'_> {
             self.title_refused(*side, title, error);
             return Ok(Verdict::Settled);
         }
-        if refused && let Action::Annotate(annotation) = action {
-            self.annotation_refused(annotation, error);
+        // Invalid credentials concern the connector, and fail every sync.
+        if let Action::Annotate(annotation) = action
+            && (refused || error.kind != ApiErrorKind::Unauthorized)
+        {
+            self.annotation_failed(annotation, error, refused);
             return Ok(Verdict::Settled);
         }
         if refused
-            && let Action::Comment(CommentToWrite { side, source: Source::Edit { id, .. }, .. }) = action
+            && let Action::Comment(CommentToWrite { side, source: Source::Edit { id, part, .. }, .. }) =
+                action
         {
-            self.edit_refused(*side, id, error);
+            self.edit_refused(*side, id, *part, error);
             return Ok(Verdict::Settled);
         }
         if refused && matches!(action, Action::Escalate { .. }) {
@@ -242,16 +246,16 @@ impl Session<'_> {
         Ok(Verdict::Settled)
     }
 
-    /// Records that a case refuses a note about an edit, which is then as good as written: the next edit of the comment is the next attempt.
-    /// No sync fails.
-    fn edit_refused(&mut self, side: Side, id: &str, error: &ApiError) {
+    /// Records that a case refuses a part of a note about an edit. The note is tried again after a day; a further edit of the comment gets
+    /// a note of its own before that. No sync fails.
+    fn edit_refused(&mut self, side: Side, id: &str, part: u32, error: &ApiError) {
         tracing::warn!(
             case.google_name = self.mapping.case_id(Side::Google),
             case.company_id = self.mapping.case_id(Side::Company),
-            "the {side} case does not take the note that comment {id} was edited: it is not written. {error}"
+            "the {side} case does not take the note that comment {id} was edited: a day later it is tried again. {error}"
         );
         let mut edits = self.progress.edits.as_ref().unwrap_or(&self.mapping.state.edits).clone();
-        edits.drop_note(side.other(), id);
+        edits.refuse_note(side.other(), id, part, self.deps.clock.now());
         self.progress.edits = Some(edits);
     }
 
@@ -713,16 +717,23 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Records that the company's system refuses a link, a label or a mark. Everything else is carried; no sync fails.
-    fn annotation_refused(&mut self, annotation: &Annotation, error: &ApiError) {
-        let mut shown = self.shown();
+    /// Records that the company's system refuses a link, a label or a mark, or has failed to take it. Everything else is carried; no sync
+    /// fails.
+    fn annotation_failed(&mut self, annotation: &Annotation, error: &ApiError, refused: bool) {
+        let (mut shown, now) = (self.shown(), self.deps.clock.now());
+        let when = if refused {
+            shown.refuse(annotation, now);
+            "a day later"
+        } else {
+            shown.put_off(annotation, now);
+            "after a pause"
+        };
         tracing::warn!(
             case.google_name = self.mapping.case_id(Side::Google),
             case.company_id = self.mapping.case_id(Side::Company),
-            "the company case stays as it is, and a day later it is tried again ({}): {error}",
+            "the company case stays as it is, and {when} it is tried again ({}): {error}",
             annotation.describe()
         );
-        shown.refuse(annotation, self.deps.clock.now());
         self.progress.shown = Some(shown);
     }
 

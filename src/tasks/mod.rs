@@ -25,6 +25,7 @@ mod report;
 mod scheduler;
 mod seldom;
 mod session;
+mod shown;
 mod sight;
 mod since;
 mod standing;

@@ -199,7 +199,7 @@ pub(super) async fn look(session: &mut Session<'_>, side: Side) -> Result<Readin
         },
     };
     let rules = (&deps.settings.rules, deps.capabilities()[side]);
-    let is_edited = has_new_edit(side, &session.mapping, &content.comments, rules, clocks);
+    let is_edited = has_new_edit(side, &session.mapping, (&content.comments, since), rules, clocks);
     let recent = content.clone().since(horizon);
     if is_edited || !has_nothing_new(side, &session.mapping, &recent, &deps.settings.rules) || in_doubt() {
         // Lists that were read before their case may lack what its time of last update covers.

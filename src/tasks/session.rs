@@ -106,6 +106,10 @@ pub(super) struct Progress {
 
 impl Progress {
     fn apply(&self, mapping: &mut CaseMapping) {
+        // Before the entries: one for the last part of a note settles it there.
+        if let Some(edits) = &self.edits {
+            mapping.state.edits.clone_from(edits);
+        }
         for entry in &self.entries {
             mapping.record(entry.clone());
         }
@@ -132,9 +136,6 @@ impl Progress {
         }
         if let Some(escalation) = &self.escalation {
             mapping.state.escalation.clone_from(escalation);
-        }
-        if let Some(edits) = &self.edits {
-            mapping.state.edits.clone_from(edits);
         }
         mapping.pending.retain(|pending| {
             !self.settled.iter().any(|(side, source)| *side == pending.side && *source == pending.source)
@@ -505,6 +506,36 @@ fn company_name<'a>(id: &'a str, known: Option<&'a KnownCase>, home: Option<&'a 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entities::{CompanyCaseId, FirstSeen, ItemKind, KnownText, NoteBegun, TextDigest};
+
+    #[test]
+    fn a_note_that_was_written_stays_settled_when_the_next_one_is_refused() {
+        let now = DateTime::UNIX_EPOCH;
+        let seen = FirstSeen::Company(CompanyCaseId::parse("10001").unwrap());
+        let mut mapping = CaseMapping::first_seen(seen, None, None, now);
+        let mut edits = Edits::default();
+        for id in ["7", "8"] {
+            let known = KnownText {
+                notes: 1,
+                noting: Some(NoteBegun::new(TextDigest::of("two"), Some(now))),
+                ..KnownText::carried(now, TextDigest::of("one"), None, 0)
+            };
+            edits.known[Side::Company].insert(id.to_owned(), known);
+        }
+        edits.refuse_note(Side::Company, "8", 1, now);
+        let written = Entry {
+            side: Side::Google,
+            kind: ItemKind::Comment,
+            id: "20".to_owned(),
+            source: Source::Edit { id: "7".to_owned(), number: 1, part: 1 },
+            source_at: None,
+            written_at: None,
+            parts: None,
+        };
+        Progress { entries: vec![written], edits: Some(edits), ..Progress::default() }.apply(&mut mapping);
+        let known = &mapping.state.edits.known[Side::Company];
+        assert!(known["7"].noting.is_none() && known["8"].is_refused(now));
+    }
 
     #[test]
     fn a_company_case_is_named_as_it_was_last_read() {

@@ -16,6 +16,7 @@ use super::preview::{self, Preview};
 use super::recheck::{self, Prefetched, PrefetchedContent, Reading};
 use super::scheduler::Named;
 use super::session::{Failure, Session, SyncError};
+use super::shown::queue_due_writes;
 use super::{Caller, CarriedItem, Deps, Mode, Outcome, Task, TaskKind, TaskReport, compare, scheduler};
 use crate::cases::{ApiError, ApiErrorKind, Case, Closing, Comment, Content, Found, Placement, markers};
 use crate::entities::{
@@ -680,6 +681,7 @@ async fn compare_and_carry(
     }
     finish(session, left, &seen, clocks).await?;
     queue_due_notes(session).await;
+    queue_due_writes(session).await;
     if on_target == Remaining::Changes {
         queue_target(session, source.other(), was_paused).await?;
     }
@@ -1260,7 +1262,8 @@ pub(super) fn names_google(company: &Case, google: &str) -> bool {
     named.is_some() && named == number(google)
 }
 
-/// True if a Google case names that company case of ours, in its description or in a comment.
+/// True if a Google case names that company case of ours, in its description or in a comment. A message does not count: anybody can send
+/// one.
 async fn google_names(deps: &Deps, google: &Case, company: &str) -> Result<bool, SyncError> {
     if let Some(named) = google.counterpart.as_deref() {
         return Ok(named == company && is_of_home(deps, google.counterpart_address.as_deref()));
@@ -1268,6 +1271,7 @@ async fn google_names(deps: &Deps, google: &Case, company: &str) -> Result<bool,
     let comments = deps.systems[Side::Google].comments(&google.id, None).await?;
     Ok(comments
         .iter()
+        .filter(|comment| comment.by_connector != Some(false))
         .filter_map(|comment| markers::company_case_of_comment(&comment.body))
         .any(|named| named.id == company && is_of_home(deps, named.address)))
 }

@@ -72,14 +72,7 @@ impl Connector {
         let company = subjects::open_with(kind, clock.clone(), company).await;
         let folder = tempfile::tempdir().unwrap();
         let queue = Arc::new(Kept::default());
-        let switches = Switches {
-            creation: true,
-            comments: true,
-            attachments: true,
-            priority: true,
-            status: true,
-            title: true,
-        };
+        let switches = Switches::ALL;
         let metrics = Metrics::shared();
         let deps = Arc::new(Deps {
             pacer: Pacer::default(),

@@ -49,14 +49,7 @@ fn capabilities(name: &'static str) -> Capabilities {
 }
 
 const RULES: Rules = Rules {
-    switches: Switches {
-        creation: true,
-        comments: true,
-        attachments: true,
-        priority: true,
-        status: true,
-        title: true,
-    },
+    switches: Switches::ALL,
     comments_to_google: CommentsToGoogle::Public,
     edits: EditedComments::Off,
     comment_visibility: Visibility::Public,

@@ -593,7 +593,7 @@ async fn the_feed_shows_comments_files_and_emails_by_their_times() {
     let email = server.sandbox.receive_email(&case.name, jane(), "Re: one", "second").unwrap();
     assert_eq!(email.id, first.id, "counted apart");
     server.sandbox.attach(&case.name, jane(), "third.txt", "text/plain", b"3").unwrap();
-    assert_eq!(server.sandbox.emails(&case.name).unwrap(), [email.clone()]);
+    assert_eq!(server.sandbox.emails(&case.name).unwrap(), std::slice::from_ref(&email));
 
     let path = format!("/v2beta/{}:showFeed", case.name);
     let items = server.get(&path).await["feedItems"].as_array().cloned().unwrap();

@@ -362,14 +362,7 @@ pub fn connector(
 
 /// Everything is carried; both windows are half an hour.
 pub fn settings(tolerances: ToleranceTable, syncs_per_minute: u32) -> TaskSettings {
-    let switches = Switches {
-        creation: true,
-        comments: true,
-        attachments: true,
-        priority: true,
-        status: true,
-        title: true,
-    };
+    let switches = Switches::ALL;
     TaskSettings {
         rules: Rules {
             switches,

@@ -881,9 +881,9 @@ impl CaseSystem for RequestTracker {
         self.change(id, json!({ "CustomFields": { field: text } }), is_set).await
     }
 
-    /// Adds the link *Refers to*, and leaves the ticket's other links as they are: `RefersTo` would replace them, `AddRefersTo` adds one
-    /// (`RT::REST2::Resource::Record::Writable`, `_update_links`). Adding a link that exists answers "Link already exists"
-    /// (`RT::Record`, `_AddLink`).
+    /// Adds the link *Refers to*, and leaves the ticket's other links as they are, even one to an earlier Google case of it: `RefersTo`
+    /// would replace them, `AddRefersTo` adds one (`RT::REST2::Resource::Record::Writable`, `_update_links`). Adding a link that exists
+    /// answers "Link already exists" (`RT::Record`, `_AddLink`).
     async fn annotate(&self, id: &str, annotation: &Annotation) -> Result<Annotated, ApiError> {
         let Annotation::Link(link) = annotation else {
             let problem = "a ticket has no place for it";

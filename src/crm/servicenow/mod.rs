@@ -226,10 +226,8 @@ impl ServiceNow {
 
     /// Writes the Google case into the columns for the record of another system. They stay as they are if another integration uses them.
     async fn correlate(&self, id: &str, call: &str, link: &CaseLink) -> Result<Annotated, ApiError> {
-        let wanted = [
-            (CORRELATION_ID, link.name.clone()),
-            (CORRELATION_DISPLAY, format!("Google case {}", link.number)),
-        ];
+        let wanted =
+            [(CORRELATION_ID, link.name.clone()), (CORRELATION_DISPLAY, correlation_display(&link.number))];
         let columns = wanted.each_ref().map(|(column, _)| *column);
         let before = self.client.both_values(id, &columns).await?;
         let value = |record: &Value, column: &str| {
@@ -244,10 +242,14 @@ impl ServiceNow {
             );
             return Err(self.client.error(ApiErrorKind::Refused, call, problem));
         }
-        let is_ours = |(column, wanted): &(&str, String)| {
+        let is_free = |(column, wanted): &(&str, String)| {
             value(&before, column).is_some_and(|now| now.is_empty() || now == *wanted)
         };
-        if !wanted.iter().all(is_ours) {
+        let [name, display] = columns.map(|column| value(&before, column).unwrap_or_default());
+        // The link to an earlier Google case of this record.
+        let is_ours =
+            GoogleCaseName::parse(&name).is_ok_and(|name| display == correlation_display(name.number()));
+        if !is_ours && !wanted.iter().all(is_free) {
             return Ok(Annotated::Occupied);
         }
         let stands = |record: &Value| {
@@ -864,6 +866,11 @@ impl CaseSystem for ServiceNow {
     async fn check_details(&self, wanted: &Wanted, terms: &Details) -> Finding {
         details::check(&self.client, wanted, terms).await
     }
+}
+
+/// Returns the words for a Google case in the column `correlation_display`.
+fn correlation_display(number: &str) -> String {
+    format!("Google case {number}")
 }
 
 /// Reports if two `user_name`s are the same user's.

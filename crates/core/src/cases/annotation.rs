@@ -54,7 +54,8 @@ pub struct CarriedMark {
 /// Write that shows something of the Google case on its company case. A repetition changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Annotation {
-    /// Link to the Google case. Replaces the connector's own earlier one.
+    /// Link to the Google case. Replaces the connector's own earlier one where there is room for one only. Where there is room for several, a
+    /// link to an earlier Google case stays beside it.
     Link(CaseLink),
     /// Add a label, or remove it. Leaves all other labels as they are.
     Label {

@@ -143,7 +143,7 @@ pub struct CaseMapping {
     /// Error of the last sync, for people; no bodies, no secrets.
     pub last_error: Option<String>,
     /// State for the rules of part 3 of `docs/design.md`.
-    pub state: PairState,
+    pub state: Box<PairState>,
     /// Number of changes so far, for compare-and-swap. Only the store changes it.
     pub version: u64,
 }
@@ -191,7 +191,7 @@ impl CaseMapping {
             gone: None,
             reopen_refused: Sides { google: false, company: false },
             last_error: None,
-            state: PairState::new(),
+            state: Box::new(PairState::new()),
             version: 0,
         };
         mapping.move_stored_synced_at(side.other(), now);
@@ -573,7 +573,8 @@ impl CaseMapping {
 
     /// Returns true if `detect-outages` has to check the pair even while the polls are on time (`R8`: idle cases). That is so if a side is
     /// dirty, if an outage comment is posted, if an outage notice has no outcome yet, if a case is read-only and tried daily (`R33`: final
-    /// refusals), if a note about an edit is due later, or if the pair was never linked. A pair that an operator has ended needs none. Stores keep the result as an indexed property.
+    /// refusals), if a note about an edit is due later, or if the pair was never linked. A pair that an operator has ended needs none. Stores
+    /// keep the result as an indexed property.
     #[must_use]
     pub fn needs_attention(&self) -> bool {
         if self.state.unlinked.is_some() {

@@ -10,6 +10,8 @@ use super::{Side, Sides};
 
 /// Shortest time between two notes about edits of one comment.
 pub const NOTE_PAUSE: Duration = Duration::minutes(10);
+/// Pause before a note that the other case refused is tried again.
+const REFUSED_AGE: Duration = Duration::days(1);
 
 /// Digest of a comment's text, so that the memory of a pair holds no text of its cases. White space counts as a gap between two words, and
 /// no more: systems change it, and a text that is laid out in another way reads the same.
@@ -42,6 +44,26 @@ pub struct NoteBegun {
     pub edited_at: Option<DateTime<Utc>>,
     /// Number of parts that the note is split into.
     pub parts: u32,
+    /// Time at which the other case refused a part of it, by our clock. Nothing of it is written for a day after that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_at: Option<DateTime<Utc>>,
+    /// Number of parts that stood on the other case then. The ledger may have forgotten them when the day is over.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub stands: u32,
+}
+
+impl NoteBegun {
+    /// Returns the record of a note of which nothing is written yet.
+    #[must_use]
+    pub const fn new(text: TextDigest, edited_at: Option<DateTime<Utc>>) -> Self {
+        Self { text, edited_at, parts: 1, refused_at: None, stands: 0 }
+    }
+
+    /// Returns true if the other case refused it lately.
+    #[must_use]
+    pub fn is_refused(&self, now: DateTime<Utc>) -> bool {
+        self.refused_at.is_some_and(|at| at <= now && now - at < REFUSED_AGE)
+    }
 }
 
 /// Text of a comment, as far as the other side knows it.
@@ -96,6 +118,12 @@ impl KnownText {
         self.owed || self.noting.is_some()
     }
 
+    /// Returns true if the other case refused the last note lately.
+    #[must_use]
+    pub fn is_refused(&self, now: DateTime<Utc>) -> bool {
+        self.noting.as_ref().is_some_and(|begun| begun.is_refused(now))
+    }
+
     /// Returns the time at which the next note may be begun; `None` if it may be begun at once.
     #[must_use]
     pub fn due_at(&self) -> Option<DateTime<Utc>> {
@@ -132,7 +160,10 @@ impl Edits {
     /// Returns true if a complete sync has a note to write now, or to find out about (`R8`: idle cases).
     #[must_use]
     pub fn is_due(&self, now: DateTime<Utc>) -> bool {
-        let is_due = |known: &KnownText| known.noting.is_some() || known.due_at().is_none_or(|at| at <= now);
+        let is_due = |known: &KnownText| match &known.noting {
+            Some(begun) => !begun.is_refused(now),
+            None => known.due_at().is_none_or(|at| at <= now),
+        };
         Side::BOTH
             .into_iter()
             .flat_map(|side| self.known[side].values())
@@ -140,10 +171,11 @@ impl Edits {
     }
 
     /// Returns the creation time of the oldest comment of that side about which a note is due, or is not whole. Lists have to be read back
-    /// to it.
+    /// to it. A note that was refused lately does not count.
     #[must_use]
-    pub fn oldest_outstanding(&self, side: Side) -> Option<DateTime<Utc>> {
-        let outstanding = self.known[side].values().filter(|known| known.is_outstanding());
+    pub fn oldest_outstanding(&self, side: Side, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let is_wanted = |known: &&KnownText| known.is_outstanding() && !known.is_refused(now);
+        let outstanding = self.known[side].values().filter(is_wanted);
         outstanding.map(|known| known.created_at).min()
     }
 
@@ -155,19 +187,32 @@ impl Edits {
         }
     }
 
-    /// Records that the last note about a comment of that side is not to be written: the other case refuses it.
-    pub fn drop_note(&mut self, side: Side, id: &str) {
-        if let Some(known) = self.known[side].get_mut(id)
-            && let Some(begun) = known.noting.take()
-        {
-            (known.text, known.edited_at) = (begun.text, begun.edited_at);
+    /// Records that the other case refuses that part of the last note about a comment of that side. The parts before it stand there.
+    pub fn refuse_note(&mut self, side: Side, id: &str, part: u32, now: DateTime<Utc>) {
+        if let Some(begun) = self.known[side].get_mut(id).and_then(|known| known.noting.as_mut()) {
+            (begun.refused_at, begun.stands) = (Some(now), part.saturating_sub(1));
         }
     }
 
-    /// Returns the times of the last notes, to change them.
+    /// Lets notes that were refused be tried again at once. Returns true if there was any.
+    pub(super) fn try_again(&mut self) -> bool {
+        let Sides { google, company } = &mut self.known;
+        let notes = google.values_mut().chain(company.values_mut()).filter_map(|known| known.noting.as_mut());
+        let mut is_changed = false;
+        for refused_at in notes.filter_map(|begun| begun.refused_at.as_mut()) {
+            *refused_at = DateTime::UNIX_EPOCH;
+            is_changed = true;
+        }
+        is_changed
+    }
+
+    /// Returns the times of the last notes and of their refusals, to change them.
     pub(super) fn times(&mut self) -> impl Iterator<Item = &mut DateTime<Utc>> {
         let Sides { google, company } = &mut self.known;
-        google.values_mut().chain(company.values_mut()).filter_map(|known| known.noted_at.as_mut())
+        google.values_mut().chain(company.values_mut()).flat_map(|known| {
+            let KnownText { noted_at, noting, .. } = known;
+            noted_at.iter_mut().chain(noting.iter_mut().filter_map(|begun| begun.refused_at.as_mut()))
+        })
     }
 }
 
@@ -208,12 +253,12 @@ mod tests {
         edits.known[Side::Company].insert("7".to_owned(), known);
         assert_eq!((edits.due_at(Side::Company), edits.due_at(Side::Google)), (Some(at(15)), None));
         assert!(!edits.is_due(at(14)) && edits.is_due(at(15)));
-        assert_eq!(edits.oldest_outstanding(Side::Company), Some(at(0)));
+        assert_eq!(edits.oldest_outstanding(Side::Company, at(14)), Some(at(0)));
     }
 
     #[test]
     fn a_note_stands_once_all_its_parts_do() {
-        let begun = NoteBegun { text: TextDigest::of("b"), edited_at: Some(at(3)), parts: 2 };
+        let begun = NoteBegun { parts: 2, ..NoteBegun::new(TextDigest::of("b"), Some(at(3))) };
         let known = KnownText {
             notes: 4,
             noting: Some(begun),
@@ -230,5 +275,29 @@ mod tests {
         assert!(
             !known.lacks(&TextDigest::of("b"), Some(at(3))) && known.lacks(&TextDigest::of("a"), Some(at(4)))
         );
+    }
+
+    #[test]
+    fn a_refused_note_rests_for_a_day_and_then_is_due() {
+        let known = KnownText {
+            notes: 1,
+            noted_at: Some(at(5)),
+            noting: Some(NoteBegun { parts: 2, ..NoteBegun::new(TextDigest::of("b"), Some(at(3))) }),
+            ..KnownText::carried(at(0), TextDigest::of("a"), None, 0)
+        };
+        let mut edits = Edits::default();
+        edits.known[Side::Company].insert("7".to_owned(), known);
+        edits.refuse_note(Side::Company, "7", 2, at(6));
+        let (next, day) = (at(7), at(6) + Duration::days(1));
+        assert!(!edits.is_due(next) && edits.is_due(day));
+        assert_eq!(edits.oldest_outstanding(Side::Company, next), None, "nothing is read back for it");
+        assert_eq!(edits.oldest_outstanding(Side::Company, day), Some(at(0)));
+        assert!(edits.is_due(at(0)), "a clock that was ahead has noted it");
+        assert_eq!(edits.times().count(), 2);
+        let begun = edits.known[Side::Company]["7"].noting.as_ref().unwrap();
+        assert_eq!(begun.stands, 1);
+        // A person asks for it.
+        assert!(edits.try_again() && edits.is_due(next));
+        assert!(!Edits::default().try_again());
     }
 }

@@ -359,18 +359,50 @@ impl Ledger {
         }
     }
 
-    /// Adds an entry. Idempotent: an item that is already recorded changes nothing.
+    /// Adds an entry. Idempotent: an item that is already recorded changes nothing, unless it copies a comment that has another ID by now
+    /// (see [`Ledger::copies_as`]).
     pub fn record(&mut self, entry: Entry) {
-        if !self.wrote(entry.side, entry.kind, &entry.id) {
+        let is_alias = |known: &Entry| {
+            matches!((&known.source, &entry.source), (Source::Comment { .. }, Source::Comment { .. }))
+                && known.source != entry.source
+        };
+        if self.of_item(entry.side, entry.kind, &entry.id).all(is_alias) {
             self.newest.push(entry);
         }
+    }
+
+    /// Returns the copies of the comment `from` on `side` as copies of the comment `to`: its system shows the same text under both IDs, and
+    /// may show it only under the newer one later. `at` is the creation time of `to`. A copy that is not whole goes on with `parts`.
+    #[must_use]
+    pub fn copies_as(
+        &self,
+        side: Side,
+        (from, to): (&str, &str),
+        at: Option<DateTime<Utc>>,
+        parts: u32,
+    ) -> Vec<Entry> {
+        let is_whole = self.has_whole_comment(side, from);
+        self.parts_of(side, from)
+            .map(|(entry, part)| Entry {
+                source: Source::Comment { id: to.to_owned(), part },
+                source_at: at,
+                parts: if is_whole { entry.parts } else { Some(parts) },
+                ..entry.clone()
+            })
+            .collect()
     }
 
     /// Returns true if the connector wrote that item.
     #[must_use]
     pub fn wrote(&self, side: Side, kind: ItemKind, id: &str) -> bool {
-        let is_it = |entry: &Entry| entry.side == side && entry.kind == kind && entry.id == id;
-        self.newest.iter().any(is_it) || self.pages.iter().flat_map(|page| page.of_item(id)).any(is_it)
+        self.of_item(side, kind, id).next().is_some()
+    }
+
+    /// Returns the entries of that item.
+    fn of_item<'a>(&'a self, side: Side, kind: ItemKind, id: &'a str) -> impl Iterator<Item = &'a Entry> {
+        let paged = self.pages.iter().flat_map(move |page| page.of_item(id));
+        let newest = self.newest.iter().filter(move |entry| entry.id == id);
+        newest.chain(paged).filter(move |entry| entry.side == side && entry.kind == kind)
     }
 
     /// Returns the entries on `side` whose source has that ID; with `None`, those whose source has no ID.
@@ -510,6 +542,40 @@ mod tests {
             ledger.forget_before(horizons);
             assert_eq!(ledger.len() == 1, kept, "{source:?} {source_at:?} {written_at:?}");
         }
+    }
+
+    #[test]
+    fn copies_of_a_comment_with_two_ids_are_known_by_both() {
+        let entry = |part| Entry {
+            side: Side::Company,
+            kind: ItemKind::Comment,
+            id: format!("77{part}"),
+            source: Source::Comment { id: "email:1".to_owned(), part },
+            source_at: Some(at(0)),
+            written_at: Some(at(1)),
+            parts: Some(2),
+        };
+        let mut ledger = Ledger::default();
+        ledger.record(entry(1));
+        let alias = |ledger: &Ledger| ledger.copies_as(Side::Company, ("email:1", "5"), Some(at(9)), 3);
+        // Not whole: it goes on in the parts of the comment.
+        assert_eq!(alias(&ledger).iter().map(|entry| entry.parts).collect::<Vec<_>>(), [Some(3)]);
+        ledger.record(entry(2));
+        for copy in alias(&ledger) {
+            ledger.record(copy.clone());
+            ledger.record(copy);
+        }
+        ledger.record(entry(1));
+        assert_eq!(ledger.len(), 4);
+        assert!(
+            ledger.has_whole_comment(Side::Company, "email:1")
+                && ledger.has_whole_comment(Side::Company, "5")
+        );
+        // Of the two, the comment is listed longer.
+        ledger.forget_before(Sides { google: Some(at(5)), company: Some(at(5)) });
+        assert!(
+            !ledger.has_part_of(Side::Company, "email:1") && ledger.has_whole_comment(Side::Company, "5")
+        );
     }
 
     #[test]

@@ -337,11 +337,13 @@ impl PairState {
         Self { part_3: true, ..Self::default() }
     }
 
-    /// Lets what was refused be tried again: forgets refused writes, and the attempts on cases that take no changes. Returns true if there
-    /// was any.
+    /// Lets what was refused be tried again: forgets refused writes, and the attempts on cases that take no changes, no link, no label or no
+    /// mark. Returns true if there was any.
     pub fn try_again(&mut self) -> bool {
         let mut is_changed = !self.refusals.is_empty();
         self.refusals.clear();
+        is_changed |= self.shown.try_again();
+        is_changed |= self.edits.try_again();
         for side in Side::BOTH {
             if let Some(read_only) = &mut self.read_only[side] {
                 read_only.tried_at = DateTime::UNIX_EPOCH;

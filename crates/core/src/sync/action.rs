@@ -371,21 +371,21 @@ impl Action {
                 Source::Attachment { .. } | Source::Notice(_) => false,
             },
             Self::Attach { to, .. } => blocked.content[*to],
-            // It was not carried yet.
+            // A note that was not carried yet gets no mark.
             Self::Annotate(Annotation::Mark(mark)) => {
                 let first = Source::Comment { id: mark.comment.clone(), part: 1 };
                 blocked.comments[Side::Google]
                     || blocked.content[Side::Google]
                     || blocked.texts.contains(&(Side::Google, first))
             }
-            Self::Annotate(Annotation::Link(_) | Annotation::Label { .. }) => false,
             Self::AgreeOnPriority(_) => blocked.priority,
             Self::Close { .. }
             | Self::Reopen { .. }
             | Self::Resolve(_)
             | Self::Unresolve
             | Self::RefusedReopening(_) => blocked.status,
-            Self::Resume
+            Self::Annotate(Annotation::Link(_) | Annotation::Label { .. })
+            | Self::Resume
             | Self::Adopt(_)
             | Self::Recognise(_)
             | Self::Forget(_)

@@ -44,7 +44,7 @@ impl Rules {
 #[must_use]
 pub fn reads_back_to(mapping: &CaseMapping, side: Side, clocks: Clocks) -> DateTime<Utc> {
     let since = tracked_since(side, clocks);
-    mapping.state.edits.oldest_outstanding(side).map_or(since, |at| at.min(since))
+    mapping.state.edits.oldest_outstanding(side, clocks.now).map_or(since, |at| at.min(since))
 }
 
 fn tracked_since(side: Side, clocks: Clocks) -> DateTime<Utc> {
@@ -53,12 +53,12 @@ fn tracked_since(side: Side, clocks: Clocks) -> DateTime<Utc> {
 }
 
 /// Returns true if a list of comments holds an edit that no complete sync has seen, or a carried comment whose text is not known yet. A
-/// complete sync then decides.
+/// complete sync then decides. It sees no comment from before `since`, so none counts, though a page of the list may have some.
 #[must_use]
 pub fn has_new_edit(
     side: Side,
     mapping: &CaseMapping,
-    comments: &[Comment],
+    (comments, since): (&[Comment], Option<DateTime<Utc>>),
     (rules, facts): (&Rules, &Capabilities),
     clocks: Clocks,
 ) -> bool {
@@ -67,14 +67,21 @@ pub fn has_new_edit(
     }
     let (ledger, state) = (&mapping.ledger, &mapping.state);
     let is_concerned = |comment: &&Comment| {
-        may_be_noted(side, comment, rules, (ledger, state)) && was_carried(side, comment, (ledger, state))
+        comment.created_at >= since
+            && may_be_noted(side, comment, rules, (ledger, state))
+            && was_carried(side, comment, (ledger, state))
     };
     let carried: Vec<&Comment> = comments.iter().filter(is_concerned).collect();
     let tracked = newest(&carried, tracked_since(side, clocks));
     carried.iter().any(|comment| match state.edits.known[side].get(&comment.id) {
         Some(known) => {
-            let text = || TextDigest::of(&rules.as_carried(side, comment).body);
-            !known.is_outstanding() && !known.ended && known.lacks(&text(), comment.edited_at)
+            let text = TextDigest::of(&rules.as_carried(side, comment).body);
+            let is_new = match &known.noting {
+                // A note that was refused rests, but another text does not wait for it.
+                Some(begun) => begun.text != text,
+                None => known.lacks(&text, comment.edited_at),
+            };
+            is_new && !known.owed && !known.ended
         }
         None => tracked.contains(comment.id.as_str()),
     })
@@ -101,9 +108,12 @@ fn may_be_noted(
         && !reads_like_ours()
 }
 
-/// Returns true if the other side has the comment. What is older than the ledger was carried (`R14`: copies are known by ID).
+/// Returns true if the other side has the comment (`R14`: copies are known by ID). Of what the ledger has forgotten, that is known only of the
+/// comments whose texts are: a comment may also be old because it was internal, or because comments were not carried then.
 fn was_carried(side: Side, comment: &Comment, (ledger, state): (&Ledger, &PairState)) -> bool {
-    comment.created_at < state.forgotten_until[side] || ledger.has_whole_comment(side.other(), &comment.id)
+    let is_known = || state.edits.known[side].contains_key(&comment.id);
+    let was_forgotten = || comment.created_at < state.forgotten_until[side] && is_known();
+    ledger.has_whole_comment(side.other(), &comment.id) || was_forgotten()
 }
 
 /// Returns the IDs of the newest comments, none older than `since`.
@@ -220,7 +230,7 @@ pub(super) fn decide(facts: Facts<'_>) -> Decision {
     }
     for (id, known) in &mut decision.known {
         // Deleted, or not to be seen by the other side any more.
-        if !ids.contains(id.as_str()) && known.is_outstanding() {
+        if !ids.contains(id.as_str()) && known.is_outstanding() && !known.is_refused(facts.clocks.now) {
             known.owed = false;
             if !(facts.is_in_flight)(id, known.notes) {
                 give_up(known, parts_written(id, known, facts));
@@ -242,19 +252,23 @@ pub(super) fn decide(facts: Facts<'_>) -> Decision {
 /// Decides about one comment that the other side has, and that it may see.
 fn review(known: &mut KnownText, comment: &Comment, text: &TextDigest, facts: Facts<'_>) -> Step {
     let now = facts.clocks.now;
-    if let Some(begun) = &known.noting {
+    let written = parts_written(&comment.id, known, facts);
+    if let Some(begun) = &mut known.noting {
         if (facts.is_in_flight)(&comment.id, known.notes) {
             return Step::Wait;
         }
-        let written = parts_written(&comment.id, known, facts);
         let goes_on = written < begun.parts && begun.text == *text;
-        if goes_on && facts.takes_notes {
+        if goes_on && (!facts.takes_notes || begun.is_refused(now)) {
+            return Step::Nothing;
+        }
+        // The ledger may have forgotten the parts that stood when the next one was refused, so the whole text becomes another note.
+        let is_cut_off = begun.refused_at.is_some() && written > 0;
+        if goes_on && (!is_cut_off || known.notes < MOST_NOTES) {
+            known.notes += u32::from(is_cut_off);
+            (begun.refused_at, begun.stands) = (None, 0);
             // The pause counts from the last attempt: nobody reads a note before it arrives.
             known.noted_at = Some(now);
             return Step::Write;
-        }
-        if goes_on {
-            return Step::Nothing;
         }
         give_up(known, written);
     }
@@ -272,30 +286,31 @@ fn review(known: &mut KnownText, comment: &Comment, text: &TextDigest, facts: Fa
     }
     known.notes += 1;
     known.noted_at = Some(now);
-    known.noting = Some(NoteBegun { text: text.clone(), edited_at: comment.edited_at, parts: 1 });
+    known.noting = Some(NoteBegun::new(text.clone(), comment.edited_at));
     Step::Write
 }
 
 /// Ends a note that is whole, or whose rest is not written any more, since its text is not that of the comment any more. A note of which
-/// nothing was written has not happened: its number is used again, and it came late enough after the one before.
+/// nothing was written has not happened: its number is used again, and it came late enough after the one before. A refusal keeps its
+/// distance to the next attempt all the same.
 fn give_up(known: &mut KnownText, written: u32) {
     let Some(begun) = known.noting.take() else { return };
     if written > 0 {
         (known.text, known.edited_at) = (begun.text, begun.edited_at);
     } else {
         known.notes = known.notes.saturating_sub(1);
-        known.noted_at = None;
+        known.noted_at = known.noted_at.filter(|_| begun.refused_at.is_some());
     }
 }
 
 /// Returns the number of parts of the last note that stand on the other case.
 fn parts_written(id: &str, known: &KnownText, facts: Facts<'_>) -> u32 {
-    let parts = known.noting.as_ref().map_or(0, |begun| begun.parts);
+    let (parts, stood) = known.noting.as_ref().map_or((0, 0), |begun| (begun.parts, begun.stands));
     let stands = |part: &u32| {
         let source = Source::Edit { id: id.to_owned(), number: known.notes, part: *part };
         facts.ledger.has_copy(facts.side.other(), &source)
     };
-    u32::try_from((1..=parts).filter(stands).count()).unwrap_or(u32::MAX)
+    u32::try_from((1..=parts).filter(stands).count()).unwrap_or(u32::MAX).max(stood)
 }
 
 /// Forgets the texts of old comments. Called with other changes only, so that the passing of time is no change. Of the comments that are not
@@ -344,6 +359,7 @@ mod tests {
         LostAfter,
         LostBefore,
         Fails,
+        Refused,
     }
 
     /// Linked pair, both of whose cases are read and written as the tasks do. Google does not say who wrote a comment.
@@ -355,6 +371,8 @@ mod tests {
         rules: Rules,
         now: DateTime<Utc>,
         ids: u32,
+        /// Times of the last whole syncs of each side.
+        synced: Sides<Option<DateTime<Utc>>>,
     }
 
     fn start() -> DateTime<Utc> {
@@ -404,6 +422,7 @@ mod tests {
                 facts: Sides { google: facts(false), company: facts(true) },
                 rules,
                 now: start() + Duration::hours(1),
+                synced: Sides::default(),
                 ids: 100,
             }
         }
@@ -508,14 +527,17 @@ mod tests {
                 if answer == Answer::Comes {
                     self.mapping.record(Entry { side, kind, id, source, source_at, written_at, parts });
                 }
-            } else if answer == Answer::Fails {
+            } else if matches!(answer, Answer::Fails | Answer::Refused) {
                 self.mapping.pending.retain(|pending| pending.source != source);
+            }
+            if let (Answer::Refused, Source::Edit { id, part, .. }) = (answer, &comment.source) {
+                self.mapping.state.edits.refuse_note(side.other(), id, *part, self.now);
             }
             answer == Answer::Comes
         }
 
-        /// Runs a sync; the first comment that it writes gets this answer, and ends it if the answer does not come. Returns the number of
-        /// notes that were sent.
+        /// Runs a sync; the first comment that it writes gets this answer, and ends it if the answer does not come. A refusal ends it too, and
+        /// leaves nothing to carry. Returns the number of notes that were sent.
         fn sync(&mut self, source: Side, answer: Answer) -> usize {
             let plan = self.plan(source);
             let (mut notes, mut is_whole, mut answer) = (0, plan.waits.is_empty(), answer);
@@ -526,8 +548,9 @@ mod tests {
                     Action::NoteEdits(edits) => self.mapping.state.edits.clone_from(edits),
                     Action::Comment(comment) => {
                         notes += usize::from(matches!(comment.source, Source::Edit { .. }));
-                        if !self.write(comment, std::mem::replace(&mut answer, Answer::Comes)) {
-                            is_whole = false;
+                        let answer = std::mem::replace(&mut answer, Answer::Comes);
+                        if !self.write(comment, answer) {
+                            is_whole &= answer == Answer::Refused;
                             break;
                         }
                     }
@@ -535,14 +558,39 @@ mod tests {
                 }
             }
             if is_whole {
-                let ago = |minutes| Some(self.now - Duration::minutes(minutes));
-                self.mapping.forget_before(Sides { google: ago(30), company: ago(5) });
+                // A sync of one side says nothing about what is still to be carried from the other.
+                self.synced[source] = Some(self.now);
+                let before = |side: Side, minutes| Some(self.synced[side]? - Duration::minutes(minutes));
+                self.mapping.forget_before(Sides { google: before(Google, 30), company: before(Company, 5) });
             }
             notes
         }
 
         fn syncs(&mut self) -> usize {
             self.sync(Company, Answer::Comes) + self.sync(Google, Answer::Comes)
+        }
+
+        /// Returns true if a look at the company case alone finds an edit.
+        fn looks_edited(&self) -> bool {
+            let back_to = reads_back_to(&self.mapping, Company, self.clocks());
+            let since = self.mapping.state.forgotten_until.company.map(|horizon| horizon.min(back_to));
+            let rules = (&self.rules, &self.facts.company);
+            has_new_edit(Company, &self.mapping, (&self.comments.company, since), rules, self.clocks())
+        }
+
+        /// Loses the mapping, and finds the pair again.
+        fn is_found_again(&mut self) {
+            let notice = crate::cases::markers::now_syncing(&crate::cases::markers::CompanyCase {
+                id: COMPANY,
+                key: None,
+                address: None,
+            });
+            self.adds(Google, &notice, None);
+            let company = CompanyCaseId::parse(COMPANY).unwrap();
+            let mut found = CaseMapping::first_seen(FirstSeen::Company(company), None, None, self.now);
+            found.google_case_name = self.mapping.google_case_name.clone();
+            found.recover();
+            self.mapping = found;
         }
 
         /// Returns the texts of the notes at Google, parts put together.
@@ -572,6 +620,7 @@ mod tests {
         }
 
         fn assert_quiet(&self) {
+            assert!(!self.looks_edited(), "{self:#?}");
             for source in Side::BOTH {
                 assert_eq!(self.plan(source), Plan::default(), "{source}: {self:#?}");
             }
@@ -590,6 +639,7 @@ mod tests {
             world.later(minutes);
             world.syncs();
             world.edits(&id, "The disk is full since noon.");
+            assert!(world.looks_edited());
             let plan = world.plan(Company);
             assert!(
                 plan.describe().contains(&format!("note edit 1 of comment {id} (part 1) on the google case")),
@@ -810,20 +860,10 @@ mod tests {
                 assert_eq!(world.syncs(), 1);
                 world.later(20);
             }
-            let notice = crate::cases::markers::now_syncing(&crate::cases::markers::CompanyCase {
-                id: COMPANY,
-                key: None,
-                address: None,
-            });
-            world.adds(Google, &notice, None);
+            world.is_found_again();
             for comment in &mut world.comments.google {
                 comment.by_connector = by_connector;
             }
-            let company = CompanyCaseId::parse(COMPANY).unwrap();
-            let mut found = CaseMapping::first_seen(FirstSeen::Company(company), None, None, world.now);
-            found.google_case_name = world.mapping.google_case_name.clone();
-            found.recover();
-            world.mapping = found;
             assert_eq!(world.syncs(), 0);
             world.mapping.relinking = false;
             world.assert_quiet();
@@ -831,6 +871,139 @@ mod tests {
             assert_eq!(world.syncs(), 1);
             assert_eq!(world.notes(&id), ["two", "three", "four"], "{by_connector:?}");
             world.assert_quiet();
+        }
+    }
+
+    #[test]
+    fn a_person_who_pastes_a_note_is_carried_when_a_pair_is_found_again() {
+        let mut world = World::new();
+        let id = world.says("one");
+        world.syncs();
+        world.edits(&id, "two");
+        assert_eq!(world.syncs(), 1);
+        let note = world.comments.google.last().unwrap().body.clone();
+        let pasted = world.adds(Google, &note, None);
+        world.comments.google.last_mut().unwrap().author = "Kim".to_owned();
+        world.is_found_again();
+        let source = Source::Comment { id: pasted, part: 1 };
+        let plan = world.plan(Google);
+        let is_copy = |action: &Action| matches!(action, Action::Comment(copy) if copy.source == source);
+        assert!(plan.actions.iter().any(is_copy), "{plan:#?}");
+    }
+
+    #[test]
+    fn a_comment_that_was_never_carried_gets_no_note() {
+        for hidden in [false, true] {
+            let mut world = World::new();
+            world.rules.switches.comments = hidden;
+            let id = world.says("one");
+            if hidden {
+                world.comment(&id).visibility = Visibility::Internal;
+            }
+            world.syncs();
+            world.later(60);
+            world.syncs();
+            world.rules.switches.comments = true;
+            world.comment(&id).visibility = Visibility::Public;
+            assert_eq!(world.syncs(), 0);
+            world.edits(&id, "two");
+            assert!(!world.looks_edited());
+            assert_eq!(world.syncs(), 0);
+            assert!(world.comments.google.is_empty());
+            world.assert_quiet();
+        }
+    }
+
+    #[test]
+    fn a_refused_note_is_tried_again_after_a_day() {
+        let mut world = World::new();
+        let id = world.says("one");
+        world.syncs();
+        world.edits(&id, "two");
+        assert!(world.looks_edited());
+        assert_eq!(world.sync(Company, Answer::Refused), 1);
+        for _ in 0..4 {
+            assert!(!world.mapping.state.edits.is_due(world.now) && !world.looks_edited());
+            assert_eq!(world.syncs(), 0);
+            world.assert_quiet();
+            world.later(5 * 60);
+        }
+        world.later(5 * 60);
+        assert!(world.mapping.state.edits.is_due(world.now));
+        assert_eq!(world.syncs(), 1);
+        assert_eq!(world.notes(&id), ["two"]);
+        assert!(!world.mapping.state.edits.is_due(world.now));
+        world.assert_quiet();
+    }
+
+    #[test]
+    fn another_edit_does_not_wait_for_the_note_that_was_refused() {
+        let mut world = World::new();
+        let id = world.says("one");
+        world.syncs();
+        world.edits(&id, "two");
+        world.sync(Company, Answer::Refused);
+        world.later(1);
+        world.edits(&id, "three");
+        assert!(world.looks_edited());
+        assert_eq!(world.syncs(), 0, "one was tried just now");
+        assert!(world.mapping.state.edits.owes(Company));
+        world.later(10);
+        assert_eq!(world.syncs(), 1);
+        assert_eq!(world.notes(&id), ["three"]);
+        assert!(world.comments.google.last().unwrap().body.starts_with("[Company Edit 1 of Comment "));
+        world.assert_quiet();
+    }
+
+    #[test]
+    fn a_note_that_was_refused_in_the_middle_stands_whole_a_day_later() {
+        let mut world = World::new();
+        let id = world.says("one");
+        world.syncs();
+        let text = "The disk is full. ".repeat(40);
+        world.edits(&id, &text);
+        let plan = world.plan(Company);
+        let mut answers = [Answer::Comes, Answer::Refused].into_iter();
+        for action in &plan.actions {
+            match action {
+                Action::NoteEdits(edits) => world.mapping.state.edits.clone_from(edits),
+                Action::Comment(comment) => {
+                    if let Some(answer) = answers.next() {
+                        world.write(comment, answer);
+                    }
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(answers.next().is_none(), "it takes two parts");
+        assert_eq!(world.syncs(), 0);
+        world.later(2 * 60);
+        assert_eq!(world.syncs(), 0, "the ledger forgets the first part");
+        world.assert_quiet();
+        world.later(23 * 60);
+        assert!(world.syncs() > 1);
+        assert_eq!(world.notes(&id).len(), 2, "the cut one, and a whole one");
+        assert_eq!(TextDigest::of(&world.shown(&id).unwrap()), TextDigest::of(&text));
+        let mut headers: Vec<&str> =
+            world.comments.google.iter().map(|comment| texts::first_line(&comment.body)).collect();
+        headers.sort_unstable();
+        headers.dedup();
+        assert_eq!(headers.len(), world.comments.google.len(), "nothing is written twice");
+        world.assert_quiet();
+    }
+
+    #[test]
+    fn a_look_finds_no_edit_that_a_sync_does_not_see() {
+        for (days, is_seen) in [(6, true), (8, false)] {
+            let mut world = World::new();
+            let id = world.says("one");
+            world.syncs();
+            world.later(days * 24 * 60);
+            world.syncs();
+            world.edits(&id, "two");
+            assert_eq!(world.looks_edited(), is_seen, "{days}");
+            assert_eq!(world.syncs(), usize::from(is_seen), "{days}");
+            assert!(!world.looks_edited());
         }
     }
 

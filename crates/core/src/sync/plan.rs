@@ -43,6 +43,12 @@ pub struct Switches {
     pub title: bool,
 }
 
+impl Switches {
+    /// Everything is kept in step: the default.
+    pub const ALL: Self =
+        Self { creation: true, comments: true, attachments: true, priority: true, status: true, title: true };
+}
+
 /// Rules of the configuration that hold for every pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
@@ -557,8 +563,9 @@ impl<'a> Planner<'a> {
                 let original = self.rules.as_carried(from, original);
                 texts::is_piece_of(noted.text, &texts::carried(&original.body, self.facts[side]))
             });
-            if (candidate.by_connector == Some(true) || has_its_text) && unclaimed(&self.ledger, candidate) {
-                let source = Source::Edit { id: noted.id.to_owned(), number: noted.number, part: noted.part };
+            let is_note = candidate.by_connector == Some(true) || has_its_text;
+            let source = Source::Edit { id: noted.id.to_owned(), number: noted.number, part: noted.part };
+            if is_note && unclaimed(&self.ledger, candidate) && !self.ledger.has_copy(side, &source) {
                 let created_at = original.and_then(|original| original.created_at);
                 self.record(comment_entry(side, candidate, source, created_at));
             }
@@ -685,7 +692,8 @@ impl<'a> Planner<'a> {
         let company = self.pair.mapping.case_id(Side::Company);
         let links_pair = |comment: &Comment| {
             let named = markers::company_case_of_comment(&comment.body).map(|named| named.id);
-            side == Side::Google && named.is_some() && named == company
+            // A message's sender is whoever its headers name.
+            side == Side::Google && comment.by_connector != Some(false) && named.is_some() && named == company
         };
         let of_people =
             comments.iter().filter(|comment| self.is_persons(side, comment) && !links_pair(comment));
@@ -751,6 +759,7 @@ impl<'a> Planner<'a> {
         if reopen_first {
             self.plan.actions.extend(status.reopen.clone());
         }
+        self.know_by_both_ids(source);
         if self.takes_comments(target) || !status.reopen.is_empty() {
             self.content(source);
         } else if self.would_carry_content(source) {
@@ -1038,9 +1047,6 @@ impl<'a> Planner<'a> {
             now: self.pair.clocks.now,
             sent_before: self.pair.clocks.now - self.facts.company.in_flight_window,
         });
-        if let Some(at) = decision.waits_for {
-            self.waits_for(Side::Company, at);
-        }
         self.before_closing(decision.annotations.into_iter().map(Action::Annotate).collect());
         if let Some(note) = decision.note {
             self.plan.actions.insert(0, Action::NoteShown(Box::new(note)));
@@ -1090,7 +1096,7 @@ impl<'a> Planner<'a> {
             let snapshot = self.pair.snapshot(source);
             for comment in &snapshot.comments {
                 if !self.is_to_be_carried(source, comment)
-                    || comment.ids().any(|id| self.ledger.has_whole_comment(target, id))
+                    || self.ledger.has_whole_comment(target, &comment.id)
                 {
                     continue;
                 }
@@ -1121,6 +1127,28 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Records copies of comments under their own IDs, if they are known by their other ones only: a system may forget those, and does once
+    /// `google.feed` is switched off.
+    fn know_by_both_ids(&mut self, source: Side) {
+        let target = source.other();
+        for comment in &self.pair.snapshot(source).comments {
+            let Some(other) = &comment.other_id else { continue };
+            if self.ledger.has_part_of(target, &comment.id)
+                || !self.ledger.has_part_of(target, other)
+                || !self.is_to_be_carried(source, comment)
+            {
+                continue;
+            }
+            let carried = self.rules.as_carried(source, comment);
+            let parts = texts::comment_parts(source, &carried, self.facts[target]).len();
+            let parts = u32::try_from(parts).unwrap_or(u32::MAX);
+            for entry in self.ledger.copies_as(target, (other, &comment.id), comment.created_at, parts) {
+                self.ledger.record(entry.clone());
+                self.plan.actions.push(Action::Recognise(entry));
+            }
+        }
+    }
+
     fn would_carry_content(&self, source: Side) -> bool {
         let mut trial = Self {
             plan: Plan::default(),
@@ -1136,12 +1164,15 @@ impl<'a> Planner<'a> {
     fn is_to_be_carried(&self, side: Side, comment: &Comment) -> bool {
         let private = self.rules.keeps_comment(side, comment);
         let is_over = self.is_over(side, comment.created_at);
+        // Whoever skipped the message meant the comment that it became.
+        let is_skipped =
+            comment.other_id.as_ref().is_some_and(|id| self.pair.mapping.state.is_skipped(side, id));
         let may_be_ours =
             self.pending.iter().any(|pending| pending.side == side && texts::is_outcome_of(pending, comment));
         let is_ours = may_be_ours
             || self.ledger.wrote(side, ItemKind::Comment, &comment.id)
             || self.is_of_earlier_pair(side, comment);
-        !private && !is_over && !is_ours
+        !private && !is_over && !is_ours && !is_skipped
     }
 
     /// Returns true if the connector wrote a comment for an earlier pair, whose mapping was cleaned up or lost (`R14`: copies are known by

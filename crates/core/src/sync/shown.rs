@@ -1,9 +1,9 @@
-//! What is shown of the Google case on the company case besides its state: a link, a label while it is escalated, a mark on each note that was
-//! carried. A pure function of the configured rule, both cases and the memory of the pair.
+//! Things that are shown of the Google case on the company case besides its state: a link, a label while it is escalated, a mark on each note
+//! that was carried. A pure function of the configured rule, both cases and the memory of the pair.
 //!
 //! Every one is an idempotent write, so no record has to be found again: a write without an answer is repeated. Only the opposite of such a
-//! write waits for its in-flight window (`R13`: unknown write outcome). The company case is never read for them. A person who removes a
-//! link or a label therefore has the last word until the Google case changes.
+//! write waits for its in-flight window (`R13`: unknown write outcome), and a failed one for a pause. Nothing else waits for them. The company
+//! case is never read for them. A person who removes a link or a label therefore has the last word until the Google case changes.
 
 use std::collections::BTreeSet;
 
@@ -54,38 +54,33 @@ pub(super) struct Decision {
     /// Changed memory, which is saved first.
     pub(super) note: Option<Shown>,
     pub(super) annotations: Vec<Annotation>,
-    /// Time of a write whose outcome has to be waited for.
-    pub(super) waits_for: Option<DateTime<Utc>>,
 }
 
 /// Decides what is to be shown. A plan that was applied is followed by an empty one until the Google case changes or a note is carried.
 pub(super) fn decide(facts: Facts<'_>) -> Decision {
     let mut shown = facts.shown.clone();
-    let mut waits = [None, None];
-    let link = link(&mut shown.link, facts, &mut waits[0]);
-    let label = label(&mut shown.label, facts, &mut waits[1]);
+    let link = link(&mut shown.link, facts);
+    let label = label(&mut shown.label, facts);
     let marks = marks(&mut shown, facts);
     Decision {
         annotations: link.into_iter().chain(label).chain(marks).collect(),
         note: (shown != *facts.shown).then_some(shown),
-        waits_for: waits.into_iter().flatten().max(),
     }
 }
 
 /// Returns the link, if it is to be written. A closed company case gets none. One that it has shows that the Google case is closed as well.
 /// A Google case without a title changes no link: CSAPI has returned escalated cases without one.
-fn link(memory: &mut ShownValue, facts: Facts<'_>, waits: &mut Option<DateTime<Utc>>) -> Option<Annotation> {
+fn link(memory: &mut ShownValue, facts: Facts<'_>) -> Option<Annotation> {
     let Some(detail) = facts.rule.link else {
         switch_off(memory);
         return None;
     };
     let has_one = memory.written.is_some() || memory.unanswered.is_some();
-    if facts.company.closed && !(has_one && facts.google.closed) {
-        return None;
-    }
     let is_whole = detail == LinkDetail::Whole;
     let title = texts::shown_title(&facts.google.title);
-    if is_whole && has_one && title.is_empty() {
+    let is_too_late = facts.company.closed && !(has_one && facts.google.closed);
+    if is_too_late || (is_whole && has_one && title.is_empty()) {
+        memory.idle = memory.is_unsettled();
         return None;
     }
     let link = CaseLink {
@@ -95,45 +90,50 @@ fn link(memory: &mut ShownValue, facts: Facts<'_>, waits: &mut Option<DateTime<U
         title: is_whole.then_some(title),
         closed: is_whole && facts.google.closed,
     };
-    is_due(memory, Some(&link.digest()), facts, waits).then_some(Annotation::Link(link))
+    is_due(memory, Some(&link.digest()), facts).then_some(Annotation::Link(link))
 }
 
 /// Returns the label's change, if one is to be made. The label that was added is the one that is removed, whatever the configuration names
 /// by then. A closed company case keeps its labels.
-fn label(memory: &mut ShownValue, facts: Facts<'_>, waits: &mut Option<DateTime<Utc>>) -> Option<Annotation> {
+fn label(memory: &mut ShownValue, facts: Facts<'_>) -> Option<Annotation> {
     let Some(configured) = &facts.rule.escalated_label else {
         switch_off(memory);
         return None;
     };
     if facts.company.closed {
+        memory.idle = memory.is_unsettled();
         return None;
     }
     let sent = memory.unanswered.as_ref().and_then(|unanswered| unanswered.value.as_ref());
     let label = memory.written.as_ref().or(sent).unwrap_or(configured).clone();
     let present = facts.google.escalated;
-    let is_due = is_due(memory, present.then_some(&label), facts, waits);
+    let is_due = is_due(memory, present.then_some(&label), facts);
     is_due.then_some(Annotation::Label { label, present })
 }
 
-/// Returns true if a value is to be written now: the memory does not have it as written, or another one may have arrived since.
-fn is_due(
-    memory: &ShownValue,
-    wanted: Option<&String>,
-    facts: Facts<'_>,
-    waits: &mut Option<DateTime<Utc>>,
-) -> bool {
+/// Returns true if a value is to be written now: the memory does not have it as written, or another one may have arrived since. While that
+/// one may still arrive, the memory has the value as put off, so that a later sync comes for it (`Shown::due_at`).
+fn is_due(memory: &mut ShownValue, wanted: Option<&String>, facts: Facts<'_>) -> bool {
+    memory.idle = false;
     let other = memory.unanswered.as_ref().filter(|unanswered| unanswered.value.as_ref() != wanted);
-    if (other.is_none() && memory.written.as_ref() == wanted) || memory.is_refused(facts.now) {
+    let other = other.map(|unanswered| unanswered.at);
+    if other.is_none() && memory.written.as_ref() == wanted {
+        // What was refused is not wanted any more.
+        (memory.refused_at, memory.failing_since) = (None, None);
         return false;
     }
-    *waits = other.map(|unanswered| unanswered.at).filter(|at| facts.sent_before < *at);
-    waits.is_none()
+    if memory.is_refused(facts.now) {
+        return false;
+    }
+    let Some(at) = other.filter(|at| facts.sent_before < *at) else { return true };
+    (memory.refused_at, memory.failing_since) = (Some(at), Some(at));
+    false
 }
 
 /// Drops what another sync would have to settle, for a pair for which the value is not written any more.
 fn switch_off(memory: &mut ShownValue) {
-    memory.unanswered = None;
-    memory.refused_at = None;
+    let written = memory.written.take();
+    *memory = ShownValue { written, ..ShownValue::default() };
 }
 
 /// Returns the marks of notes that were carried. A note is remembered before it is carried, so that it gets its mark after a crash. It is
@@ -141,7 +141,7 @@ fn switch_off(memory: &mut ShownValue) {
 fn marks(shown: &mut Shown, facts: Facts<'_>) -> Vec<Annotation> {
     if !facts.rule.marks_notes {
         shown.unmarked.clear();
-        shown.mark_refused_at = None;
+        (shown.mark_refused_at, shown.mark_failing_since) = (None, None);
         return Vec::new();
     }
     shown.unmarked.retain(|id| facts.carried.contains(id.as_str()) || facts.under_way.contains(id.as_str()));
@@ -169,6 +169,11 @@ impl Shown {
     /// Records that a write begins at `now`, or that one was sent by then and got no answer.
     pub fn begin(&mut self, annotation: &Annotation, now: DateTime<Utc>) {
         if let Some((memory, value)) = self.value_of(annotation) {
+            let earlier = memory.unanswered.take().filter(|unanswered| unanswered.value != value);
+            if let Some(earlier) = earlier {
+                // That write may have had its effect, so a value that was answered before it need not be there any more.
+                memory.written = earlier.value;
+            }
             memory.unanswered = Some(UnansweredValue { value, at: now });
         }
     }
@@ -181,29 +186,47 @@ impl Shown {
             // An earlier attempt may still arrive. A write of another value has ended by now.
             memory.unanswered = unanswered.filter(|unanswered| unanswered.value == value);
             memory.written = value;
-            memory.refused_at = None;
+            (memory.refused_at, memory.failing_since) = (None, None);
         }
         if let Annotation::Mark(mark) = annotation {
             self.unmarked.remove(&mark.comment);
-            self.mark_refused_at = None;
+            (self.mark_refused_at, self.mark_failing_since) = (None, None);
         }
     }
 
     /// Records that a write certainly had no effect, and is tried again. `earlier` is the memory from before it.
     pub fn drop_begun(&mut self, annotation: &Annotation, earlier: &Self) {
         let mut earlier = earlier.clone();
-        let unanswered = earlier.value_of(annotation).and_then(|(memory, _)| memory.unanswered.take());
-        if let Some((memory, _)) = self.value_of(annotation) {
-            memory.unanswered = unanswered;
+        let earlier = earlier.value_of(annotation).map(|(memory, _)| memory);
+        if let (Some((memory, _)), Some(earlier)) = (self.value_of(annotation), earlier) {
+            (memory.written, memory.unanswered) = (earlier.written.take(), earlier.unanswered.take());
         }
     }
 
     /// Records that the company's system refuses a write. It is tried again by the first sync after a day.
     pub fn refuse(&mut self, annotation: &Annotation, now: DateTime<Utc>) {
-        match self.value_of(annotation) {
-            Some((memory, _)) => memory.refused_at = Some(now),
-            None => self.mark_refused_at = Some(now),
-        }
+        let (refused_at, failing_since) = self.refusal_of(annotation);
+        (*refused_at, *failing_since) = (Some(now), None);
+    }
+
+    /// Records that a write failed, and may succeed later. It is tried again after a pause, which grows from minutes to a day.
+    pub fn put_off(&mut self, annotation: &Annotation, now: DateTime<Utc>) {
+        let (refused_at, failing_since) = self.refusal_of(annotation);
+        *refused_at = Some(now);
+        *failing_since = Some(failing_since.map_or(now, |since| since.min(now)));
+    }
+
+    /// Returns the times of the last and of the first failure of that kind of write.
+    fn refusal_of(
+        &mut self,
+        annotation: &Annotation,
+    ) -> (&mut Option<DateTime<Utc>>, &mut Option<DateTime<Utc>>) {
+        let memory = match annotation {
+            Annotation::Link(_) => &mut self.link,
+            Annotation::Label { .. } => &mut self.label,
+            Annotation::Mark(_) => return (&mut self.mark_refused_at, &mut self.mark_failing_since),
+        };
+        (&mut memory.refused_at, &mut memory.failing_since)
     }
 }
 
@@ -223,6 +246,8 @@ mod tests {
         LostAfter,
         /// The write is lost.
         LostBefore,
+        /// The system is overloaded: it certainly has not done it.
+        Busy,
         Refused,
     }
 
@@ -299,7 +324,14 @@ mod tests {
                 }
                 match answer {
                     Answer::Comes => self.shown.done(annotation, &earlier),
-                    Answer::LostAfter | Answer::LostBefore => self.shown.begin(annotation, self.now),
+                    Answer::LostAfter | Answer::LostBefore => {
+                        self.shown.begin(annotation, self.now);
+                        self.shown.put_off(annotation, self.now);
+                    }
+                    Answer::Busy => {
+                        self.shown.drop_begun(annotation, &earlier);
+                        self.shown.put_off(annotation, self.now);
+                    }
                     Answer::Refused => {
                         self.shown.drop_begun(annotation, &earlier);
                         self.shown.refuse(annotation, self.now);
@@ -400,12 +432,19 @@ mod tests {
             world.rule.link = None;
             world.google.escalated = true;
             world.sync(answer);
-            assert!(world.shown.is_outstanding(world.now) && world.shown.awaits_outcome());
+            assert!(world.shown.awaits_outcome());
             world.google.escalated = false;
+            // Somebody asks for a retry.
+            world.shown.label.refused_at = Some(DateTime::UNIX_EPOCH);
+            world.shown.label.failing_since = None;
             world.now = at(1);
-            let decision = world.decide(&[], &[]);
-            assert_eq!((decision.annotations.len(), decision.waits_for), (0, Some(at(0))), "{answer:?}");
-            world.now = at(3);
+            assert!(world.shown.is_outstanding(world.now));
+            assert_eq!(world.sync(Answer::Comes), 0, "{answer:?}");
+            world.assert_at_rest();
+            assert_eq!(world.shown.due_at(Duration::minutes(2)), Some(at(5)), "{answer:?}");
+            assert_eq!(world.shown.due_at(Duration::minutes(9)), Some(at(9)), "{answer:?}");
+            world.now = at(5);
+            assert!(world.shown.is_outstanding(world.now));
             assert_eq!(world.sync(Answer::Comes), 1, "{answer:?}");
             assert!(!world.labels.contains(LABEL));
             world.assert_at_rest();
@@ -418,13 +457,17 @@ mod tests {
         world.rule.link = None;
         world.google.escalated = true;
         world.sync(Answer::LostBefore);
+        world.shown.label.refused_at = None;
         world.now = at(1);
         assert_eq!(world.sync(Answer::Comes), 1);
         world.assert_at_rest();
         world.google.escalated = false;
         // The first attempt was sent a minute ago.
-        assert_eq!(world.decide(&[], &[]).waits_for, Some(at(0)));
-        world.now = at(3);
+        assert_eq!(world.sync(Answer::Comes), 0);
+        world.assert_at_rest();
+        assert_eq!(world.shown.due_at(Duration::minutes(9)), Some(at(9)), "a sync comes for it");
+        world.now = at(5);
+        assert!(world.shown.is_outstanding(world.now));
         assert_eq!(world.sync(Answer::Comes), 1);
         assert!(!world.labels.contains(LABEL));
         world.assert_at_rest();
@@ -445,6 +488,93 @@ mod tests {
     }
 
     #[test]
+    fn a_refused_label_is_forgotten_once_it_is_not_wanted_any_more() {
+        for answer in [Answer::Refused, Answer::Busy] {
+            let mut world = World::new();
+            world.rule.link = None;
+            world.google.escalated = true;
+            assert_eq!(world.sync(answer), 1);
+            world.google.escalated = false;
+            assert_eq!(world.sync(Answer::Comes), 0);
+            world.now = at(3 * 24 * 60);
+            world.assert_at_rest();
+            assert_eq!(world.shown.label, ShownValue::default());
+        }
+    }
+
+    #[test]
+    fn nothing_is_outstanding_while_the_cases_do_not_let_it_be_written_and_it_is_made_up_for_later() {
+        for answer in [Answer::Refused, Answer::Busy, Answer::LostAfter, Answer::LostBefore] {
+            let mut world = World::new();
+            world.google.escalated = true;
+            assert_eq!(world.sync(answer), 2);
+            world.company.closed = true;
+            assert_eq!(world.sync(Answer::Comes), 0);
+            world.now = at(3 * 24 * 60);
+            world.assert_at_rest();
+            assert_eq!(world.shown.due_at(Duration::minutes(2)), None, "{answer:?}");
+            world.company.closed = false;
+            assert_eq!(world.sync(Answer::Comes), 2, "{answer:?}");
+            world.assert_at_rest();
+            assert!(world.labels.contains(LABEL) && !world.shown.link.idle && !world.shown.label.idle);
+        }
+        // The title comes later.
+        let mut world = World::new();
+        world.sync(Answer::LostAfter);
+        let title = std::mem::take(&mut world.google.title);
+        world.now = at(60);
+        world.sync(Answer::Comes);
+        world.assert_at_rest();
+        world.google.title = title;
+        assert_eq!(world.sync(Answer::Comes), 1);
+        world.assert_at_rest();
+    }
+
+    #[test]
+    fn a_failure_is_tried_again_after_pauses_that_grow_to_a_day_and_a_sync_comes_for_it() {
+        for answer in [Answer::Busy, Answer::LostBefore] {
+            let mut world = World::new();
+            world.rule.link = None;
+            world.google.escalated = true;
+            let mut pauses = Vec::new();
+            for _ in 0..12 {
+                assert_eq!(world.sync(answer), 1, "{answer:?}");
+                world.assert_at_rest();
+                let due = world.shown.due_at(Duration::minutes(2)).unwrap();
+                pauses.push((due - world.now).num_minutes());
+                world.now = due;
+                assert!(world.shown.is_outstanding(due));
+            }
+            assert_eq!(pauses, [5, 5, 10, 20, 40, 80, 160, 320, 640, 1280, 1440, 1440], "{answer:?}");
+            assert_eq!(world.sync(Answer::Comes), 1);
+            world.assert_at_rest();
+            assert_eq!(world.shown.due_at(Duration::minutes(2)), None);
+            // The next failure is the first again.
+            world.now += Duration::days(1);
+            world.google.escalated = false;
+            world.sync(answer);
+            assert_eq!(world.shown.due_at(Duration::minutes(2)), Some(world.now + Duration::minutes(5)));
+        }
+    }
+
+    #[test]
+    fn a_mark_that_failed_is_tried_again_after_a_pause() {
+        let mut world = World::new();
+        world.rule.link = None;
+        let decision = world.decide(&["7"], &[]);
+        world.apply(&decision, Answer::Busy);
+        assert_eq!(world.decide(&[], &["7"]), Decision::default());
+        assert!(!world.shown.is_outstanding(world.now));
+        let due = world.shown.due_at(Duration::minutes(2));
+        assert_eq!(due, Some(at(5)));
+        world.now = at(5);
+        let decision = world.decide(&[], &["7"]);
+        assert_eq!(world.apply(&decision, Answer::Comes), 1);
+        world.assert_at_rest();
+        assert_eq!(world.shown.due_at(Duration::minutes(2)), None);
+    }
+
+    #[test]
     fn a_note_is_remembered_before_it_is_carried_and_marked_once() {
         let mut world = World::new();
         world.rule.link = None;
@@ -456,6 +586,7 @@ mod tests {
         let decision = world.decide(&[], &["7"]);
         assert_eq!(decision.note, None, "it is remembered");
         world.apply(&decision, Answer::LostAfter);
+        world.now = at(5);
         let decision = world.decide(&[], &["7"]);
         world.apply(&decision, Answer::Comes);
         assert_eq!(world.marks, ["7", "7"]);
@@ -507,7 +638,7 @@ mod tests {
             prop_assert!(lost || sent == changes);
             // Once answers come, and writes in flight have ended, the label stands as it should, and nothing more is done.
             world.company.closed = false;
-            world.now += Duration::minutes(10);
+            world.now += Duration::days(2);
             world.sync(Answer::Comes);
             prop_assert_eq!(world.labels.contains(LABEL), world.google.escalated);
             world.assert_at_rest();

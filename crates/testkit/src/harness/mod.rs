@@ -79,14 +79,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let switches = Switches {
-            creation: true,
-            comments: true,
-            attachments: true,
-            priority: true,
-            status: true,
-            title: true,
-        };
+        let switches = Switches::ALL;
         Self {
             setup: Setup::default(),
             rules: Rules {

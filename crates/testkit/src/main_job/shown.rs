@@ -1,4 +1,4 @@
-//! What is shown of a Google case on its company case besides its state: a link, a label, a mark on each note that was carried.
+//! Things that are shown of a Google case on its company case besides its state: a link, a label, a mark on each note that was carried.
 
 use casebridge::cases::Visibility;
 use casebridge::sandbox::faults::{Effect, Fault};
