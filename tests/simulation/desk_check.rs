@@ -44,12 +44,12 @@ fn pair<'a>(world: &'a World, side: Side, id: &str) -> Option<(&'a Card, &'a Car
 pub(crate) fn sets_status(world: &mut World, id: &str, status: &str) {
     check_flag(world, Company, id, "a status is set");
     let Some((google, company)) = pair(world, Company, id) else { return };
-    let states: Vec<GoogleState> = lately(world, google).filter_map(|case| case.state).collect();
+    let seen: Vec<GoogleState> = lately(world, google).filter_map(|case| case.state).collect();
     let of_state = |state: &GoogleState| {
         let Some(rule) = rule(*state).filter(|(wanted, _)| *wanted == status) else { return false };
         lately(world, company).flat_map(|case| &case.status).any(|status| gives_way(rule, status))
     };
-    let is_meant = states.iter().any(of_state);
+    let is_meant = seen.iter().any(of_state);
     let all: Vec<GoogleState> =
         google.shown_since(Ms::MIN).iter().filter_map(|(_, case)| case.state).collect();
     let is_ruled = |states: &&[GoogleState]| states[0] != states[1] && rule(states[1]).is_some();
@@ -60,7 +60,7 @@ pub(crate) fn sets_status(world: &mut World, id: &str, status: &str) {
     let before = company.desk.status.clone();
     if !is_meant {
         world.violate(format!(
-            "the status of company case {id} becomes {status:?} from {before:?}, though Google's state is {states:?}"
+            "the status of company case {id} becomes {status:?} from {before:?}, though Google's state is {seen:?}"
         ));
     } else if !is_known {
         world.violate(format!(
@@ -261,7 +261,7 @@ fn text(world: &World, google: &Card, company: &Card) -> Option<String> {
 
 /// A case that was raised and justified is escalated. One that was only raised is told that something is missing.
 fn escalation(world: &World, google: &Card, company: &Card, mapping: &CaseMapping) -> Option<String> {
-    let word = company.desk.raised.filter(|_| world.setting.desk.escalation)?;
+    let chosen = company.desk.raised.filter(|_| world.setting.desk.escalation)?;
     let tally = &company.desk.tally;
     // What was raised before both were found is not escalated, since it may have been before.
     let is_older = !tally.raised_known
@@ -283,7 +283,7 @@ fn escalation(world: &World, google: &Card, company: &Card, mapping: &CaseMappin
             && !note.unknowable
             && is_known(note.at)
     });
-    if word == RAISED && justified {
+    if chosen == RAISED && justified {
         return Some(format!(
             "company case {} is raised and justified, and Google case {} was not escalated",
             company.id, google.id

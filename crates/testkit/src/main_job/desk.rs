@@ -1,8 +1,10 @@
 //! What a support desk needs to switch the connector on without fear: dry runs, cases that are left out, cases by the names that people use.
 
+use std::collections::BTreeSet;
+
 use casebridge::cases::{CheckStatus, Placement, Visibility};
 use casebridge::entities::Side;
-use casebridge::sandbox::csapi::State;
+use casebridge::sandbox::csapi::{Author, NewCase, Priority as GooglePriority, State};
 use casebridge::sandbox::faults::{Effect, Fault};
 use casebridge::sync::{Conditions, Destination, Pattern, Placing, Route, RouteTable};
 use casebridge::tasks::check_routes;
@@ -332,6 +334,47 @@ pub async fn a_google_case_that_a_route_leaves_out_gets_no_company_case_and_a_pa
     world.settle().await;
     assert_eq!((world.mappings().await.len(), world.sizes().await), (1, (3, 1)));
     world.assert_quiet().await;
+}
+
+pub async fn a_first_start_among_200_google_cases_does_what_its_dry_run_has_shown(crm: &dyn Crm) {
+    let elsewhere = Conditions { project: vec![Pattern::new("other-*")], ..Conditions::default() };
+    let route = Route { conditions: elsewhere, destination: Destination::LeaveOut };
+    let world =
+        World::with(crm, Options { routes: [route].into_iter().collect(), ..Options::default() }).await;
+    for number in 0..200 {
+        let of_another = number % 5 == 4;
+        let case = NewCase {
+            parent: if of_another { "projects/other-shop" } else { "organizations/123" }.to_owned(),
+            display_name: format!("Case {number}"),
+            description: "Since this morning".to_owned(),
+            priority: GooglePriority::P2,
+            author: Author::customer("Grace Hopper"),
+        };
+        let name = world.csapi.create_case(case).unwrap().name;
+        if !of_another && number % 8 < 3 {
+            world.csapi.close(&name).unwrap();
+        }
+    }
+    let closed = world.csapi.cases().iter().filter(|case| case.state == State::Closed).count();
+    assert_eq!(closed, 60);
+    let (status, report) = world.rehearse("poll-google", json!({})).await;
+    assert_eq!(status, 200, "{report}");
+    let reason = "route 1 leaves it out (mirror = false)";
+    assert_eq!(report["left_out"][reason], 40, "{}", report["left_out"]);
+    let left_out = report["left_out"].as_object().unwrap().values().filter_map(Value::as_u64).sum::<u64>();
+    assert_eq!(left_out, 100, "{}", report["left_out"]);
+    let titles = |cases: &[Value]| -> BTreeSet<String> {
+        cases.iter().map(|case| case["title"].as_str().unwrap().to_owned()).collect()
+    };
+    let shown = titles(report["cases"].as_array().unwrap());
+    assert_eq!((shown.len(), world.sizes().await), (100, (200, 0)));
+
+    world.run_for(Duration::minutes(20)).await;
+    assert_eq!((world.mappings().await.len(), world.sizes().await), (100, (200, 100)));
+    let made = world.desk.cases().await.into_iter().map(|case| json!({ "title": case.title }));
+    let made = titles(&made.collect::<Vec<_>>());
+    let is_mirrored = |title: &String| made.iter().any(|made| made.ends_with(title.as_str()));
+    assert!(made.len() == 100 && shown.iter().all(is_mirrored), "{made:?}");
 }
 
 pub async fn a_route_decides_where_a_company_case_belongs_when_it_is_created_and_never_again(crm: &dyn Crm) {

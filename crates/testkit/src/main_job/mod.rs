@@ -111,6 +111,7 @@ macro_rules! scenarios {
             desk::with_since_only_cases_that_change_after_it_are_taken_in [ClockInHand];
             desk::a_case_is_asked_for_by_key_id_or_address_and_one_of_another_host_is_refused [];
             desk::a_google_case_that_a_route_leaves_out_gets_no_company_case_and_a_pair_that_exists_goes_on [];
+            desk::a_first_start_among_200_google_cases_does_what_its_dry_run_has_shown [ClockInHand];
             desk::a_route_decides_where_a_company_case_belongs_when_it_is_created_and_never_again [];
             desk::the_check_names_a_value_of_a_route_that_is_not_there_with_those_that_are [];
             turn::googles_state_becomes_the_cases_status_once_and_what_people_set_stays [];
