@@ -639,5 +639,5 @@ async fn a_pair_with_everything_is_as_described_and_has_every_member_that_is() {
             kinds
         },
     );
-    assert_eq!(kinds.len(), 19, "{kinds:?}");
+    assert_eq!(kinds.len(), 20, "{kinds:?}");
 }

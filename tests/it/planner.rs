@@ -683,6 +683,11 @@ fn an_email_that_became_a_comment_after_it_was_carried_is_not_carried_again() {
     world.google.comments.retain(|comment| comment.id != "email:5");
     let became = Comment { other_id: Some("email:5".to_owned()), ..comment("20", 6, "The new one.") };
     world.google.comments.push(became);
+    world.sync(Side::BOTH, 1);
+    assert_eq!(world.company.comments.len(), copies);
+    assert!(Side::BOTH.into_iter().all(|source| world.plan(source).is_empty()));
+    // Nor once the feed is not read any more.
+    world.google.comments.last_mut().unwrap().other_id = None;
     assert!(Side::BOTH.into_iter().all(|source| world.plan(source).is_empty()));
     // One that was not carried yet arrives.
     let other = Comment { other_id: Some("email:6".to_owned()), ..comment("21", 7, "Thank you.") };
