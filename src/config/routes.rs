@@ -249,6 +249,20 @@ fn read_company_conditions(
     conditions
 }
 
+/// Returns the problem with the code of a language, if it has not the form of one (BCP 47: <https://www.rfc-editor.org/rfc/rfc5646>; the
+/// languages have two or three letters). Assumed: Google takes any text.
+fn language_problem(code: &str) -> Option<String> {
+    let mut parts = code.split('-');
+    let is_language =
+        |part: &str| (2..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let is_code = parts.next().is_some_and(is_language)
+        && parts.all(|part| {
+            (1..=8).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        });
+    (!code.is_empty() && !is_code)
+        .then(|| format!("expected the code of a language, such as \"de\" or \"pt-BR\": {:?}", shorten(code)))
+}
+
 fn read_google(name: &str, table: Table, errors: &mut Vec<String>) -> GooglePlacement {
     let had = errors.len();
     let raw: RawGoogle = section(name, &GooglePlacement::KEYS, table, errors);
@@ -269,6 +283,9 @@ fn read_google(name: &str, table: Table, errors: &mut Vec<String>) -> GooglePlac
     };
     if placement.parent.as_deref().is_some_and(|parent| parse_parent(parent).as_deref() != Some(parent)) {
         errors.push(format!("{name}.parent: expected projects/ID or organizations/NUMBER"));
+    }
+    if let Some(problem) = placement.language_code.as_deref().and_then(language_problem) {
+        errors.push(format!("{name}.language_code: {problem}"));
     }
     for address in placement.subscribers.iter().flatten().filter(|address| !is_address(address)) {
         errors.push(format!("{name}.subscribers: {:?} is no email address", shorten(address)));

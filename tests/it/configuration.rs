@@ -1443,6 +1443,11 @@ fn every_mistake_in_a_route_to_google_is_told() {
         ("jira", "google = { parnet = \"x\" }".to_owned(), "there is no key parnet; did you mean parent?"),
         (
             "jira",
+            "google = { language_code = \"German\" }".to_owned(),
+            "google.language_code: expected the code of a language, such as \"de\" or \"pt-BR\": \"German\"",
+        ),
+        (
+            "jira",
             "google = { parent = \"shop\" }".to_owned(),
             "google.parent: expected projects/ID or organizations/NUMBER",
         ),

@@ -490,9 +490,10 @@ impl CaseMapping {
         }
     }
 
-    /// Records a notice that was found again by its text. Write-ahead records are kept: one with the same words belongs to another write
-    /// (`R13`: unknown write outcome). The flags are kept if a system's clock was set, since the notices on the cases are known then
-    /// (`R36`: clock skew), and if a later notice of the same kind is known: a pair may continue with another case on one side only.
+    /// Records a notice that was found again by its text, or a copy under the other ID of its original. Write-ahead records are kept: one with
+    /// the same words belongs to another write (`R13`: unknown write outcome). The flags are kept if a system's clock was set, since the
+    /// notices on the cases are known then (`R36`: clock skew), and if a later notice of the same kind is known: a pair may continue with
+    /// another case on one side only.
     pub fn recognise(&mut self, entry: Entry) {
         if !self.state.looks_again && !self.is_outdated(&entry) {
             self.note(&entry);

@@ -53,8 +53,8 @@ pub enum Action {
     /// Record an item that the connector wrote: a write whose answer was lost did happen, or a copy was found while relinking (`R13`:
     /// unknown write outcome).
     Adopt(Entry),
-    /// Record an older notice that was found again while relinking. A write-ahead record with the same words belongs to another write
-    /// (`R13`: unknown write outcome).
+    /// Record an older notice that was found again while relinking, or a copy under the other ID of its original. A write-ahead record with
+    /// the same words belongs to another write (`R13`: unknown write outcome).
     Recognise(Entry),
     /// Remove the write-ahead record of a write that did not happen and whose source is not to be written any more (`R13`: unknown write
     /// outcome).
