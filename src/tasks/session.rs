@@ -444,9 +444,22 @@ impl<'a> Session<'a> {
         Ok(outcome?)
     }
 
-    /// Returns the idempotency key of a write: the same for the same write, another for another text.
+    /// Returns the idempotency key of a write: the same for the same write, another for another text, and another for a notice that is
+    /// repeated in the same words.
     pub(super) fn key(&self, side: Side, source: &Source, content: &[u8]) -> String {
-        self.key_of(&format!("{side} {source:?}"), content)
+        let is_same = |entry: &&Entry| entry.side == side && entry.source == *source;
+        let earlier = match source {
+            Source::Notice(_) => self.mapping.ledger.entries().filter(is_same).count(),
+            // Each of these is written once.
+            Source::Comment { .. }
+            | Source::Attachment { .. }
+            | Source::Description { .. }
+            | Source::Edit { .. } => 0,
+        };
+        match earlier {
+            0 => self.key_of(&format!("{side} {source:?}"), content),
+            _ => self.key_of(&format!("{side} {source:?} {earlier}"), content),
+        }
     }
 
     /// Returns the idempotency key of a write for this pair: see [`key_of`].
