@@ -447,18 +447,9 @@ impl<'a> Session<'a> {
     /// Returns the idempotency key of a write: the same for the same write, another for another text, and another for a notice that is
     /// repeated in the same words.
     pub(super) fn key(&self, side: Side, source: &Source, content: &[u8]) -> String {
-        let is_same = |entry: &&Entry| entry.side == side && entry.source == *source;
-        let earlier = match source {
-            Source::Notice(_) => self.mapping.ledger.entries().filter(is_same).count(),
-            // Each of these is written once.
-            Source::Comment { .. }
-            | Source::Attachment { .. }
-            | Source::Description { .. }
-            | Source::Edit { .. } => 0,
-        };
-        match earlier {
+        match self.mapping.ledger.times_written(side, source) {
             0 => self.key_of(&format!("{side} {source:?}"), content),
-            _ => self.key_of(&format!("{side} {source:?} {earlier}"), content),
+            earlier => self.key_of(&format!("{side} {source:?} {earlier}"), content),
         }
     }
 

@@ -417,7 +417,17 @@ impl Ledger {
     /// Returns true if `source` has been written on `side`.
     #[must_use]
     pub fn has_copy(&self, side: Side, source: &Source) -> bool {
-        self.of_source(side, source.id()).any(|entry| entry.source == *source)
+        self.copies_of(side, source).next().is_some()
+    }
+
+    /// Returns the number of times that `source` has been written on `side`. Only notices are repeated.
+    #[must_use]
+    pub fn times_written(&self, side: Side, source: &Source) -> usize {
+        self.copies_of(side, source).count()
+    }
+
+    fn copies_of<'a>(&'a self, side: Side, source: &'a Source) -> impl Iterator<Item = &'a Entry> {
+        self.of_source(side, source.id()).filter(move |entry| entry.source == *source)
     }
 
     /// Returns the entries on `side` that copy that comment, with the number of the part that each copies.
