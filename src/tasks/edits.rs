@@ -3,13 +3,11 @@
 use chrono::{DateTime, Duration, Utc};
 
 use super::Deps;
-use super::scheduler::{self, Named};
+use super::scheduler;
 use super::session::Session;
 use crate::entities::{CaseMapping, Side};
 use crate::sync::reads_back_to;
 
-/// Time between the end of the pause after a note and the task that writes the next one: the queue's clock may be ahead.
-const AFTER_THE_PAUSE: Duration = Duration::seconds(1);
 /// Time after which a note that was not written when it was due counts as lost with its task.
 const OVERDUE: Duration = Duration::minutes(1);
 
@@ -33,17 +31,8 @@ pub(super) fn read_since(
 pub(super) async fn queue_due_notes(session: &Session<'_>) {
     let (deps, mapping) = (session.deps, &session.mapping);
     for side in Side::BOTH {
-        let (Some(due), Some(case)) = (mapping.state.edits.due_at(side), mapping.case_id(side)) else {
-            continue;
-        };
-        // Named after that time: all syncs until then share one.
-        let reason = format!("edit due {}", due.timestamp_micros());
-        let not_before = Some(due + AFTER_THE_PAUSE);
-        if let Err(error) = scheduler::queue_case(deps, side, Named::of(case), &reason, not_before).await {
-            tracing::warn!(
-                side = side.name(),
-                "cannot come back to {case} for a note about an edit: {error}"
-            );
+        if let Some(due) = mapping.state.edits.due_at(side) {
+            scheduler::queue_due(deps, side, mapping, "edit", due).await;
         }
     }
 }

@@ -380,6 +380,26 @@ pub(super) async fn queue_case(
     deps.queue.enqueue(QueuedTask { kind, body, name, not_before }).await
 }
 
+/// Time between the moment at which something is due and the task that does it: the queue's clock may be ahead.
+const AFTER_DUE: Duration = Duration::seconds(1);
+
+/// Queues a sync for the time at which something of a pair is due, `what`. All syncs until then share one task, which is named after that
+/// time. A queue that does not take it is a warning: see the callers.
+pub(super) async fn queue_due(
+    deps: &Deps,
+    side: Side,
+    mapping: &CaseMapping,
+    what: &str,
+    due: DateTime<Utc>,
+) {
+    let Some(case) = mapping.case_id(side) else { return };
+    let reason = format!("{what} due {}", due.timestamp_micros());
+    let not_before = due.checked_add_signed(AFTER_DUE);
+    if let Err(error) = queue_case(deps, side, Named::of(case), &reason, not_before).await {
+        tracing::warn!(side = side.name(), "cannot come back to {case} when its {what} is due: {error}");
+    }
+}
+
 /// Queues the syncs of all dirty sides of a mapping.
 pub(super) async fn queue_waiting(
     deps: &Deps,
