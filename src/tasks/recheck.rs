@@ -3,6 +3,7 @@
 //! A list may lag behind the time of last update of its case, and a sync that runs in between finds nothing. So a poll queues a few more
 //! syncs of the case, at growing distances. Most of them find nothing, and therefore read the lists of that one case only.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -198,9 +199,11 @@ pub(super) async fn look(session: &mut Session<'_>, side: Side) -> Result<Readin
             Err(error) => return Err(SyncError::Unread(error)),
         },
     };
+    let content = content.since(since);
     let rules = (&deps.settings.rules, deps.capabilities()[side]);
     let is_edited = has_new_edit(side, &session.mapping, (&content.comments, since), rules, clocks);
-    let recent = content.clone().since(horizon);
+    let recent =
+        if since == horizon { Cow::Borrowed(&content) } else { Cow::Owned(content.clone().since(horizon)) };
     if is_edited || !has_nothing_new(side, &session.mapping, &recent, &deps.settings.rules) || in_doubt() {
         // Lists that were read before their case may lack what its time of last update covers.
         let content = read.is_some().then_some((horizon, content));
