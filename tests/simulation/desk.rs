@@ -308,7 +308,7 @@ pub(crate) struct DeskCard {
     /// State of a Google case while it is open.
     pub(crate) state: GoogleState,
     pub(crate) escalated: bool,
-    /// It is a test case, which a route leaves out.
+    /// True for a test case of Google's, which a route leaves out.
     pub(crate) test_case: bool,
     pub(crate) subscribers: Vec<String>,
     /// Status of a company case while it is open.
@@ -333,7 +333,7 @@ pub(crate) struct DeskTally {
     /// Google's support has ended an escalation since it was raised.
     pub(crate) ended: bool,
     pub(crate) raised_at: Ms,
-    /// It was raised anew on a pair that was known: nothing had to be found again.
+    /// True if it was raised while its pair was known: the connector did not have to find the pair again.
     pub(crate) raised_known: bool,
     pub(crate) raise_changed: Option<Ms>,
     /// Number of notices about escalations that stood there when it was raised.
@@ -345,7 +345,7 @@ pub(crate) struct DeskTally {
     /// Addresses that the connector added.
     pub(crate) ours: BTreeSet<String>,
     pub(crate) first_subscribed: Option<Ms>,
-    /// When a person at Google last added or removed an address.
+    /// Times at which a person at Google last added or removed an address.
     pub(crate) hand: BTreeMap<String, Ms>,
     /// Addresses that a person at Google removed, as the connector can know.
     pub(crate) removed: BTreeSet<String>,

@@ -388,7 +388,7 @@ pub(crate) enum Deed {
     Desk(DeskDeed),
 }
 
-/// What a person does with the features of the desk. Numbers stand for entries of lists in `desk.rs`.
+/// Deed of a person with the features of the desk. Numbers are positions in the lists of `desk.rs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DeskDeed {
     /// Google's support changes the state of an open case.

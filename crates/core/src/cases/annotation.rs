@@ -88,7 +88,7 @@ impl Annotation {
 /// Outcome of an annotation that was not refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Annotated {
-    /// It is shown.
+    /// Written, or there already.
     Done,
     /// Its place holds a value of somebody else, which stays.
     Occupied,
