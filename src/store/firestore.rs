@@ -9,9 +9,9 @@
 //!
 //! Each change is one atomic commit with preconditions on all documents that it depends on (`exists`, `updateTime`), so it applies only if
 //! they are unchanged since they were read. No lock is held between two calls. A mapping's version is its document's update time in
-//! microseconds. Under contention a change is retried with exponential backoff and jitter. `revision` is drawn anew for each write. It
-//! shows if a write whose answer was lost has happened (`R13`: unknown write outcome), and makes each write a change: without a change,
-//! Firestore would keep the old update time.
+//! microseconds. An update reads its mapping first only if this process has not seen it in that version. Under contention a change is
+//! retried with exponential backoff and jitter. `revision` is drawn anew for each write. It shows if a write whose answer was lost has
+//! happened (`R13`: unknown write outcome), and makes each write a change: without a change, Firestore would keep the old update time.
 //!
 //! IDs are random, since documents with sequential names end up on one server (Firestore's documentation, "Best practices"). They all have
 //! 16 digits, so that names sort like numbers, and stay below 2^53, so that JavaScript can hold them.
@@ -22,7 +22,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::RangeInclusive;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -82,6 +82,7 @@ pub struct FirestoreStore {
     db: OnceCell<FirestoreDb>,
     counters: OperationCounters,
     pages: PageCache,
+    known: Known,
     /// Last time that [`Store::check`] has found that the store takes changes.
     last_write: LastWrite,
 }
@@ -96,6 +97,7 @@ impl FirestoreStore {
             db: OnceCell::new(),
             counters: OperationCounters::default(),
             pages: PageCache::default(),
+            known: Known::default(),
             last_write: LastWrite::default(),
         }
     }
@@ -283,6 +285,7 @@ impl FirestoreStore {
 
     /// Reads the ledger pages of a mapping and restores it. `None` if it was deleted meanwhile.
     async fn complete(&self, document: Document) -> Result<Option<CaseMapping>, StoreError> {
+        self.known.note(id_of(&document)?, document.update_time, keys_of(&document));
         self.pages.restore(id_of(&document)?, to_record(&document)?, self).await
     }
 
@@ -459,6 +462,7 @@ impl Store for FirestoreStore {
             match self.commit(writes).await {
                 Ok(time) => {
                     mapping.version = to_version(time);
+                    self.known.note(mapping.id, time, keys);
                     return Ok(Created::New(mapping));
                 }
                 Err(failure) => persistence.or_give_up(&self.target, &failure).await?,
@@ -507,22 +511,28 @@ impl Store for FirestoreStore {
         let revision = rand::rng().random();
         let mut holders = HashMap::new();
         let mut persistence = Persistence::new();
+        // The condition of the commit finds out what has changed since. If it does not hold, the mapping is read.
+        let mut known = self.known.take(id, mapping.version);
         loop {
-            let Some(stored) = self.read_one(MAPPINGS, id).await? else { return Err(StoreError::Gone(id)) };
-            if to_version(stored.update_time) != mapping.version {
-                // R13 (unknown write outcome): the stored mapping may come from this very write, whose answer was lost.
-                if !is_of(&stored, revision) {
-                    return Err(StoreError::Conflict(id));
+            let is_read = known.is_none();
+            let (seen, held) = if let Some(known) = known.take() {
+                known
+            } else {
+                let Some(stored) = self.read_one(MAPPINGS, id).await? else {
+                    return Err(StoreError::Gone(id));
+                };
+                if to_version(stored.update_time) != mapping.version {
+                    // R13 (unknown write outcome): the stored mapping may come from this very write, whose answer was lost.
+                    if !is_of(&stored, revision) {
+                        return Err(StoreError::Conflict(id));
+                    }
+                    mapping.version = to_version(stored.update_time);
+                    return Ok(mapping);
                 }
-                mapping.version = to_version(stored.update_time);
-                return Ok(mapping);
-            }
-            let held = keys_of(&stored);
+                (stored.update_time.unwrap_or_default(), keys_of(&stored))
+            };
             let gained: Vec<_> = keys.iter().filter(|key| !held.contains(key)).cloned().collect();
-            let mut writes = vec![update(
-                self.document(id, record.clone(), revision),
-                Some(stored.update_time.unwrap_or_default()),
-            )];
+            let mut writes = vec![update(self.document(id, record.clone(), revision), Some(seen))];
             writes.extend(gained.iter().map(|key| self.take(key, holders.get(key), id)));
             writes.extend(
                 held.iter()
@@ -533,8 +543,11 @@ impl Store for FirestoreStore {
             match self.commit(writes).await {
                 Ok(time) => {
                     mapping.version = to_version(time);
+                    self.known.note(id, time, keys);
                     return Ok(mapping);
                 }
+                // What was known is no longer so, most likely. Reading tells at once.
+                Err(failure) if !is_read && failure.is_contention() => {}
                 Err(failure) => persistence.or_give_up(&self.target, &failure).await?,
             }
             if !gained.is_empty() {
@@ -608,6 +621,38 @@ async fn connect(at: &DatabaseLocation, url: String, source: Source) -> Firestor
         .with_database_id(at.database.clone())
         .with_firebase_api_url(url);
     FirestoreDb::with_options_auth(options, SdkCredentials::from(AuthorizationHeaders::new(source))).await
+}
+
+/// Mappings as this process has last seen them, so that an update need not read its mapping first.
+#[derive(Debug, Default)]
+struct Known(Mutex<HashMap<MappingId, Seen>>);
+
+/// Update time of a mapping, and the cases that it held then.
+type Seen = (Timestamp, Vec<CaseKey>);
+
+impl Known {
+    /// Maximum number of mappings, some two hundred bytes each.
+    const MOST: usize = 10_000;
+
+    fn note(&self, id: MappingId, update_time: Option<Timestamp>, keys: Vec<CaseKey>) {
+        let Some(time) = update_time else { return };
+        let mut all = self.lock();
+        if all.len() >= Self::MOST && !all.contains_key(&id) {
+            all.clear();
+        }
+        all.insert(id, (time, keys));
+    }
+
+    /// Returns the mapping, if that version of it was seen last, and forgets it.
+    fn take(&self, id: MappingId, version: u64) -> Option<Seen> {
+        let mut all = self.lock();
+        let is_seen = all.get(&id).is_some_and(|(time, _)| to_version(Some(*time)) == version);
+        if is_seen { all.remove(&id) } else { None }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<MappingId, Seen>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Holder of a case, as it was last read.

@@ -146,6 +146,20 @@ impl ApiFailure {
     pub(super) const fn no_credentials(message: String) -> Self {
         Self { code: Code::NoCredentials, reason: String::new(), message }
     }
+
+    /// True if a write was not made since something else was written before it.
+    pub(super) const fn is_contention(&self) -> bool {
+        match self.code {
+            Code::Aborted | Code::AlreadyExists | Code::FailedPrecondition | Code::NotFound => true,
+            Code::InvalidArgument
+            | Code::PermissionDenied
+            | Code::ResourceExhausted
+            | Code::Unauthenticated
+            | Code::NoCredentials
+            | Code::Unavailable
+            | Code::Other => false,
+        }
+    }
 }
 
 impl Target {

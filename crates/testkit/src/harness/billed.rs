@@ -3,8 +3,9 @@
 //! Counting needs no emulator, so a test of any suite can check a cost; `tests/gcloud` compares these counts with those of
 //! `FirestoreStore` itself, operation by operation.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use casebridge::entities::{CaseMapping, CompanyCaseId, Global, GoogleCaseName, MappingId, PollMemory, Side};
@@ -18,6 +19,8 @@ pub struct Billed {
     writes: AtomicU64,
     deletes: AtomicU64,
     may_write: AtomicBool,
+    /// Version of each mapping as it was last seen: an update of it needs no read.
+    known: Mutex<HashMap<MappingId, u64>>,
 }
 
 impl Billed {
@@ -28,6 +31,7 @@ impl Billed {
             writes: AtomicU64::new(0),
             deletes: AtomicU64::new(0),
             may_write: AtomicBool::new(false),
+            known: Mutex::default(),
         }
     }
 
@@ -38,6 +42,11 @@ impl Billed {
             writes: self.writes.load(Ordering::Relaxed),
             deletes: self.deletes.load(Ordering::Relaxed),
         }
+    }
+
+    fn note<'a>(&self, mappings: impl IntoIterator<Item = &'a CaseMapping>) {
+        let seen = mappings.into_iter().map(|mapping| (mapping.id, mapping.version));
+        self.known.lock().unwrap().extend(seen);
     }
 
     fn bill(&self, reads: usize, writes: usize, deletes: usize) {
@@ -72,6 +81,8 @@ impl Store for Billed {
     async fn create(&self, mapping: CaseMapping) -> Result<Created, StoreError> {
         let keys = keys(&mapping);
         let created = self.store.create(mapping).await?;
+        let (Created::New(mapping) | Created::Existing(mapping)) = &created;
+        self.note([mapping]);
         match created {
             Created::New(_) => self.bill(0, 1 + keys, 0),
             // Reads that check if the write happened after all, which mapping holds the cases, and that mapping.
@@ -82,26 +93,37 @@ impl Store for Billed {
 
     async fn get(&self, id: MappingId) -> Result<Option<CaseMapping>, StoreError> {
         self.bill(1, 0, 0);
-        self.store.get(id).await
+        let found = self.store.get(id).await?;
+        self.note(&found);
+        Ok(found)
     }
 
     async fn find_by_google(&self, name: &GoogleCaseName) -> Result<Option<CaseMapping>, StoreError> {
         self.bill(1, 0, 0);
-        self.store.find_by_google(name).await
+        let found = self.store.find_by_google(name).await?;
+        self.note(&found);
+        Ok(found)
     }
 
     async fn find_by_company(&self, id: &CompanyCaseId) -> Result<Option<CaseMapping>, StoreError> {
         self.bill(1, 0, 0);
-        self.store.find_by_company(id).await
+        let found = self.store.find_by_company(id).await?;
+        self.note(&found);
+        Ok(found)
     }
 
     async fn update(&self, mapping: &CaseMapping) -> Result<CaseMapping, StoreError> {
         let before = self.store.get(mapping.id).await?;
         let gained = keys(mapping).saturating_sub(before.as_ref().map_or(0, keys));
+        let is_known = self.known.lock().unwrap().get(&mapping.id) == Some(&mapping.version);
+        let read = usize::from(!is_known);
         let updated = self.store.update(mapping).await;
         match &updated {
-            Ok(_) => self.bill(1, 1 + gained, 0),
-            Err(StoreError::Duplicate { .. }) => self.bill(2 + gained, 0, 0),
+            Ok(updated) => {
+                self.note([updated]);
+                self.bill(read, 1 + gained, 0);
+            }
+            Err(StoreError::Duplicate { .. }) => self.bill(read + 1 + gained, 0, 0),
             Err(_) => self.bill(1, 0, 0),
         }
         updated
@@ -123,6 +145,7 @@ impl Store for Billed {
     ) -> Result<MappingPage, StoreError> {
         let page = self.store.list(filter, after, limit).await?;
         let found = page.mappings.len();
+        self.note(&page.mappings);
         match filter {
             // A query reads the IDs, and then each mapping is read.
             MappingFilter::ResolvedBefore(_) => self.bill(found.max(1) + found, 0, 0),
