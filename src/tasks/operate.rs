@@ -207,7 +207,10 @@ async fn changed(
     })
     .await?;
     match (stored, refused) {
-        (Some(mapping), _) => Ok(mapping),
+        (Some(mapping), _) => {
+            deps.unchanged.forget(&mapping);
+            Ok(mapping)
+        }
         (None, Some(reason)) => Err(OperateError::Refused(format!("pair {id}: {reason}"))),
         (None, None) => Err(StoreError::Gone(id).into()),
     }

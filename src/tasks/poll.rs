@@ -367,11 +367,18 @@ async fn process_found_case(
             return Ok(taken);
         }
     };
+    let slot_name = || format!("slot {}", started.timestamp().div_euclid(SLOT_SECONDS));
     let slot = Slot::of(look, global.last_polled_at(side), started, theirs, deps.settings.windows[side]);
     // A case that only a sweep found had its last recheck when it left the polling window.
     let recheck = slot.recheck(case.updated_at).filter(|_| !taken.is_old);
-    if recheck.is_none() && deps.unchanged.has(side, case, started) {
+    if deps.unchanged.has(side, case, started) {
         taken.is_canary = true;
+        taken.candidate = recheck.map(|recheck| Candidate {
+            urgency: Urgency::Recheck(recheck),
+            case: case.id.clone(),
+            side,
+            reason: slot_name(),
+        });
         return Ok(taken);
     }
     let found = find(deps, &name).await?;
@@ -413,7 +420,6 @@ async fn process_found_case(
     if taken.is_canary && is_at_rest(&mapping, side, deps.clocks()) && mapping.dirty[side].is_none() {
         deps.unchanged.note(side, case, started);
     }
-    let slot_name = || format!("slot {}", started.timestamp().div_euclid(SLOT_SECONDS));
     let (urgency, reason) = match &mapping.dirty[side] {
         // The same change is queued at most once an hour: a task that is being retried is not duplicated each minute, and a lost task is
         // replaced. A paused pair is different. The sync that found its flag gone ended well and used up its name, but now the flag is

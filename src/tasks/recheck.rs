@@ -15,7 +15,7 @@ use super::session::{Session, SyncError};
 use super::sight::{Look, plus};
 use super::sync_case::{seems_set, settled_update};
 use crate::cases::{ApiErrorKind, Case, Content, Found};
-use crate::entities::{Side, Sides};
+use crate::entities::{CaseMapping, Side, Sides};
 use crate::sync::{has_new_edit, has_nothing_new, horizons, is_at_rest};
 
 /// Age of a case's last update at the first recheck. Each further recheck is at three times the age of the one before.
@@ -84,7 +84,8 @@ impl Slot {
     }
 }
 
-/// Cases that a poll of this process has shown to be unchanged, so that the next polls need not read their mappings (`R8`: idle cases).
+/// Cases that a poll of this process has shown to be unchanged, so that the next polls need not read their mappings, not even to queue a
+/// recheck (`R8`: idle cases).
 ///
 /// Holds only cases whose pair is linked, open and at rest. What other tasks change about such a pair, they queue themselves.
 #[derive(Debug, Default)]
@@ -99,7 +100,7 @@ struct Shown {
 
 impl Unchanged {
     /// Time for which a case is not looked up again.
-    const AGE: Duration = Duration::minutes(10);
+    const AGE: Duration = Duration::minutes(15);
     /// Maximum number of cases of a side, some hundred bytes each.
     const MOST: usize = 20_000;
 
@@ -121,6 +122,14 @@ impl Unchanged {
         }
         if of_side.len() < Self::MOST {
             of_side.insert(case.id.clone(), Shown { updated_at, shown_at: now });
+        }
+    }
+
+    /// Forgets the cases of a pair that an operator has changed.
+    pub(super) fn forget(&self, mapping: &CaseMapping) {
+        let mut all = self.lock();
+        for side in Side::BOTH {
+            mapping.case_id(side).and_then(|case| all[side].remove(case));
         }
     }
 
