@@ -1341,7 +1341,9 @@ pub(super) fn chain(error: &reqwest::Error) -> String {
     let mut cause = error.source();
     while let Some(inner) = cause {
         let message = inner.to_string();
-        if !text.contains(&message) {
+        // Words of the HTTP library for one of its stages, such as "client error (SendRequest)": its cause says what happened.
+        let is_stage = message.starts_with("client error (") && inner.source().is_some();
+        if !is_stage && !text.contains(&message) {
             text.push_str(": ");
             text.push_str(&message);
         }

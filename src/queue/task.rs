@@ -6,6 +6,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::entities::Side;
+
 /// One of the six tasks of the documented design.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TaskKind {
@@ -59,6 +61,16 @@ impl TaskKind {
         match self {
             Self::PollGoogle | Self::PollCompany | Self::DetectOutages | Self::Cleanup => true,
             Self::SyncGoogleCase | Self::SyncCompanyCase => false,
+        }
+    }
+
+    /// Returns the side that the task polls, if it is a poll.
+    #[must_use]
+    pub const fn polled_side(self) -> Option<Side> {
+        match self {
+            Self::PollGoogle => Some(Side::Google),
+            Self::PollCompany => Some(Side::Company),
+            Self::SyncGoogleCase | Self::SyncCompanyCase | Self::DetectOutages | Self::Cleanup => None,
         }
     }
 

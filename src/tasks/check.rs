@@ -186,6 +186,15 @@ pub fn system_name(system: &dyn CaseSystem) -> &'static str {
     }
 }
 
+/// Returns the name of a side in sentences for people: `Google`, `Jira`.
+#[must_use]
+pub fn name_of_side(deps: &Deps, side: Side) -> &'static str {
+    match side {
+        Side::Google => "Google",
+        Side::Company => deps.systems[side].capabilities().name,
+    }
+}
+
 /// Judges the end of a system's credentials.
 fn credentials(end: &CredentialEnd, now: DateTime<Utc>) -> Finding {
     let CredentialEnd { what, at, hint } = end;

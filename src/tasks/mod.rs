@@ -47,13 +47,14 @@ use crate::progress::Progress;
 use crate::queue::TaskQueue;
 use crate::spelling::nearest;
 use crate::store::Store;
+use crate::sync::texts::duration_words;
 use crate::sync::{Clocks, Placing, RouteTable, Rules};
 use crate::telemetry::Metrics;
 
 pub use crate::queue::{SyncCompanyCase, SyncGoogleCase, TaskKind};
 pub use check::{
     check, check_escalation, check_queues, check_routes, check_rules, check_statuses, check_store,
-    check_system, system_name,
+    check_system, name_of_side, system_name,
 };
 pub use lookup::{LookupError, find_pairs, find_stored};
 pub use operate::{OperateError, Verb, operate};
@@ -294,10 +295,11 @@ impl Deps {
         let system = &self.systems[side];
         let (usual, latest) = (system.clock_skew()?, system.latest_skew()?);
         ((usual - latest).abs() > CLOCK_DOUBT).then(|| {
+            let by = duration_words((latest - usual).abs());
             format!(
-                "the clock of {}, or that of this host, seems to have been set by {} s; its next answers show whether it was",
-                system.capabilities().name,
-                (latest - usual).num_seconds()
+                "the clock of {}, or that of this host, seems to have been set by {by}; its next answers show whether it was, and then this \
+                 goes on by itself",
+                system.capabilities().name
             )
         })
     }
@@ -363,7 +365,7 @@ async fn run_with(deps: &Deps, task: Task, caller: Caller, rehearsal: Option<&Re
     let cut_short = tokio::select! {
         report = Arc::clone(&progress).follow(work) => Ok(report),
         () = deadline_is_over(deps, &task, &holder, &progress) => {
-            Err(format!("the task was not done within its deadline of {seconds} s"))
+            Err(format!("the task was not done within its deadline of {seconds} s (sync.deadline)"))
         }
         () = places.crowded_out(&holder, Number::of(deps.queue.concurrent_syncs())), if is_queued_sync => {
             Err("its case does not answer, as several others, and they would take all places of the queue".to_owned())
@@ -374,7 +376,7 @@ async fn run_with(deps: &Deps, task: Task, caller: Caller, rehearsal: Option<&Re
         Ok(report) => report,
         Err(reason) => {
             let hung = progress.has_hung() && !deps.stop.is_cancelled();
-            sync_case::give_back(deps, &task, &holder, hung).await;
+            sync_case::give_back(deps, &task, &holder, (&reason, hung)).await;
             TaskReport::failed(kind, reason)
         }
     };

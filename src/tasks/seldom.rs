@@ -6,19 +6,11 @@
 use chrono::{DateTime, Duration, Utc};
 
 use super::{Deps, TaskKind};
-use crate::entities::Side;
 
 /// Reports if a task that cron asks for has to run: a poll comes earlier than its interval allows. A store that cannot be read keeps no poll
 /// back.
 pub async fn is_poll_due(deps: &Deps, kind: TaskKind) -> bool {
-    let side = match kind {
-        TaskKind::PollGoogle => Side::Google,
-        TaskKind::PollCompany => Side::Company,
-        TaskKind::SyncGoogleCase
-        | TaskKind::SyncCompanyCase
-        | TaskKind::DetectOutages
-        | TaskKind::Cleanup => return true,
-    };
+    let Some(side) = kind.polled_side() else { return true };
     let Some(every) = deps.settings.poll_every[side] else { return true };
     match deps.store.global().await {
         Ok(global) => is_due(global.last_polled_at(side), every, deps.clock.now()),

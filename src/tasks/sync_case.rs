@@ -1836,8 +1836,9 @@ fn case_of(task: &Task) -> Option<FirstSeen> {
     }
 }
 
-/// Releases the lease of a sync that was cut short. `hung`: since a call got no answer; this is remembered even if the sync had no lease.
-pub(super) async fn give_back(deps: &Deps, task: &Task, holder: &str, hung: bool) {
+/// Releases the lease of a sync that was cut short for that reason. `hung`: since a call got no answer; this is remembered even if the sync had
+/// no lease.
+pub(super) async fn give_back(deps: &Deps, task: &Task, holder: &str, (reason, hung): (&str, bool)) {
     let Some(case) = case_of(task) else { return };
     let given_back = async {
         let Some(mapping) = find(deps, &case).await? else { return Ok::<_, StoreError>(()) };
@@ -1848,7 +1849,7 @@ pub(super) async fn give_back(deps: &Deps, task: &Task, holder: &str, hung: bool
                 mapping.lease = None;
                 mapping.sent_no_later_than(now);
             }
-            let reason = "the sync was cut short".to_owned();
+            let reason = format!("the sync was cut short: {reason}; the next one goes on where it stopped");
             match (ours, hung) {
                 (_, true) => mapping.hung(reason, now),
                 (true, false) => mapping.failed(reason, now),

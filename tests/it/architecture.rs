@@ -26,7 +26,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("crm", &["address", "cases", "clock", "entities", "outbound", "spelling"]),
     // A store or a queue behind a URL is a client as well.
     ("store", &["cases", "clock", "entities", "outbound", "sqlite"]),
-    ("queue", &["cases", "clock", "outbound", "sqlite"]),
+    ("queue", &["cases", "clock", "entities", "outbound", "sqlite"]),
     ("tasks", &["cases", "clock", "entities", "progress", "queue", "spelling", "store", "sync", "telemetry"]),
     // Verifies tokens that prove an identity.
     ("oidc", &["outbound"]),
