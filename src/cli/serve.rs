@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use casebridge::config::Config;
-use casebridge::http::{self, Limits, Service, router};
+use casebridge::http::{self, Limits, PollFailures, Service, router};
 use casebridge::outbound::{certificate_problem, proxy_problems};
 use casebridge::{puller, tasks, telemetry};
 use tokio::net::TcpListener;
@@ -59,6 +59,7 @@ pub(super) async fn serve(config: &Config, shutdown: CancellationToken) -> anyho
         iap: parts.iap.clone(),
         internal_token: parts.internal_token.clone(),
         push: Arc::clone(&push),
+        polls: PollFailures::default(),
         running: running.clone(),
     });
     let background = TaskTracker::new();

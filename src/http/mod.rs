@@ -7,6 +7,7 @@ mod index;
 mod page;
 mod parameters;
 mod places;
+mod polls;
 mod problem;
 mod push;
 mod serve;
@@ -40,6 +41,8 @@ use crate::push::Receivers;
 use crate::queue::QueuedTask;
 use crate::tasks::{self, Caller, Deps, Mode, Task, TaskKind};
 use crate::telemetry::{SideLabels, SystemLabels, request_span};
+
+pub use polls::PollFailures;
 
 use parameters::Parameters;
 use shared::Shared;
@@ -176,6 +179,8 @@ pub struct Service {
     pub internal_token: Secret,
     /// Receivers of push messages.
     pub push: Arc<Receivers>,
+    /// Latest failures of the polls.
+    pub polls: PollFailures,
     /// Tasks that are running; a graceful shutdown waits for them.
     pub running: TaskTracker,
 }
@@ -352,7 +357,14 @@ async fn run_task(
     };
     let deps = Arc::clone(&service.deps);
     // Runs detached: a caller that hangs up does not stop the task half-way.
-    let run = async move { tasks::run(&deps, task, caller, mode).await };
+    let polls = service.polls.clone();
+    let run = async move {
+        let report = tasks::run(&deps, task, caller, mode).await;
+        if mode == Mode::Act {
+            polls.note(kind, &report, deps.clock.now());
+        }
+        report
+    };
     let run = service.running.spawn(run.in_current_span());
     let report = run.await.map_err(|_| {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The task failed in an unforeseen way")

@@ -83,6 +83,13 @@ pub struct Standing {
     pub is_late: bool,
 }
 
+const REPAIR: &str = "Repair the cause, as the end of the error says; after a change of the configuration, restart the service. The queue tries \
+    again by itself, every 5 minutes at most; Retry tries now.";
+
+fn and_more(number: usize) -> String {
+    if number == 0 { String::new() } else { format!("; and {number} more") }
+}
+
 /// Returns the state of a pair at `now`. Of several states, the most telling: an error says more than the lateness that it causes.
 #[must_use]
 pub fn standing(
@@ -134,8 +141,13 @@ pub fn standing(
     if let Some(error) = &mapping.last_error {
         // A sync of the other side that ended well may have begun the count anew.
         let since = state.failing.as_ref().map(|failing| failing.since).into_iter().chain(oldest).min();
-        let advice = "Repair the cause that the error names. The queue tries again by itself, every 5 minutes at most; Retry tries now.";
-        return looked_at(Kind::Failing, since, error.clone(), advice);
+        return looked_at(Kind::Failing, since, error.clone(), REPAIR);
+    }
+    // The sync of the other side may have ended well since, and its error is forgotten.
+    let mut still_tried = state.refusals.iter().filter(|refusal| !refusal.given_up);
+    if let Some(refusal) = still_tried.next() {
+        let why = format!("{}{}", refusal.reason, and_more(still_tried.count()));
+        return looked_at(Kind::Failing, Some(refusal.since), why, REPAIR);
     }
     if is_late {
         let since = oldest
@@ -145,7 +157,7 @@ pub fn standing(
         } else {
             "it has no counterpart yet".to_owned()
         };
-        let advice = "See below whether both polls run and the queue delivers; Sync now carries it at once.";
+        let advice = "If a side is not polled, repair that first: the overview says why. If both are, Sync now carries it at once, or says why not.";
         return looked_at(Kind::Late, since, why, advice);
     }
     for side in Side::BOTH {
@@ -157,11 +169,7 @@ pub fn standing(
     }
     let mut given_up = state.refusals.iter().filter(|refusal| refusal.given_up);
     if let Some(refusal) = given_up.next() {
-        let more = match given_up.count() {
-            0 => String::new(),
-            more => format!("; and {more} more"),
-        };
-        let why = format!("{}{more}", refusal.reason);
+        let why = format!("{}{}", refusal.reason, and_more(given_up.count()));
         let advice = "Repair the cause and Retry, or leave it: it is explained on the case.";
         return looked_at(Kind::GivenUp, Some(refusal.since), why, advice);
     }

@@ -97,11 +97,17 @@ pub(super) fn when(at: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
     let format = if at.date_naive() == now.date_naive() { "%H:%M:%S UTC" } else { "%F %H:%M UTC" };
     let age = now - at;
     let age = if age < -Duration::seconds(1) {
-        format!("in {}", duration_words(-age))
+        format!("in {}", rough_words(-age))
     } else {
-        format!("{} ago", duration_words(age))
+        format!("{} ago", rough_words(age))
     };
     html! { time datetime=(exact) { (at.format(format).to_string()) } " (" (age) ")" }
+}
+
+/// Returns a duration in words, to the minute if it is two minutes or more.
+pub(super) fn rough_words(duration: Duration) -> String {
+    let minutes = (duration.num_seconds() + 30) / 60;
+    duration_words(if minutes >= 2 { Duration::minutes(minutes) } else { duration })
 }
 
 /// Formats a time that may be unknown.
@@ -169,13 +175,25 @@ pub(super) fn pairs(pairs: &[(CaseMapping, Standing)], now: DateTime<Utc>) -> Ma
                         p class="small soft" { "since " (when(since, now)) }
                     }
                     @if !standing.why.is_empty() { p { (standing.why) } }
-                    @if let Some(failing) = &mapping.state.failing {
-                        p class="small soft" {
-                            (tries(failing.tries)) ", the last one at " (when(failing.last_at, now))
-                        }
-                    }
+                    (tried(mapping, now))
                     @if !standing.advice.is_empty() { p class="small" { strong { "Do: " } (standing.advice) } }
                 }
+            }
+        }
+    }
+}
+
+/// Says how often what fails was tried. The syncs' own count begins anew when one of the other side ends well, that of a refused write does not.
+pub(super) fn tried(mapping: &CaseMapping, now: DateTime<Utc>) -> Markup {
+    let refused =
+        mapping.state.refusals.iter().filter(|refusal| !refusal.given_up).map(|refusal| refusal.tries);
+    let failing = mapping.state.failing.as_deref();
+    let count = refused.chain(failing.map(|failing| failing.tries)).max();
+    html! {
+        @if let Some(count) = count {
+            p class="small soft" {
+                (tries(count))
+                @if let Some(failing) = failing { ", the last one at " (when(failing.last_at, now)) }
             }
         }
     }

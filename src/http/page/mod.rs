@@ -151,7 +151,7 @@ pub(super) async fn act(
         let code = match action.as_str() {
             "dry-run" => {
                 let reports = run(&service, &operator, &mapping, Mode::DryRun).await?;
-                return Ok(pair::plan(&operator, &mapping, &reports.unwrap_or_default()));
+                return Ok(pair::plan(&service.deps, &operator, &mapping, &reports.unwrap_or_default()));
             }
             "sync" => match run(&service, &operator, &mapping, Mode::Act).await? {
                 None => "sync-runs",

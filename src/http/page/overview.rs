@@ -7,13 +7,14 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use chrono::{DateTime, Duration, Utc};
 use maud::{Markup, html};
 
+use super::super::polls::PollFailure;
 use super::super::{Health, Problem, Service, api, health, poll_limits};
 use super::gate::Operator;
-use super::layout::{self, Tone, when, when_known, word};
+use super::layout::{self, Tone, rough_words, when, when_known, word};
 use crate::entities::{CaseMapping, Global, MappingId, Side, Sides};
 use crate::store::{MappingFilter, StoreError};
-use crate::sync::texts::duration_words;
 use crate::tasks::{self, Deps, Kind, Standing, Which, standing};
+use crate::telemetry::PushLabels;
 
 /// Number of mappings that one page reads at most. A larger store is searched, or listed page by page.
 const MOST_READ: usize = 2_000;
@@ -26,6 +27,13 @@ const LISTED: usize = 50;
 /// Number of days before the end of credentials at which the page warns, as `casebridge check` does.
 const WARN_DAYS: i64 = 30;
 
+/// Difference of a system's clock from which on the page speaks of it.
+const SKEW_SHOWN: Duration = Duration::minutes(2);
+/// Outcomes of push messages that were taken.
+const TAKEN: [&str; 4] = ["queued", "coalesced", "own", "left"];
+/// Outcomes of push messages that were refused, or could not be taken.
+const REFUSED: [&str; 4] = ["unproven", "malformed", "unavailable", "failed"];
+
 /// Findings of one look at the store.
 struct Findings {
     pairs: Vec<(CaseMapping, Standing)>,
@@ -33,7 +41,8 @@ struct Findings {
 }
 
 /// Reads what waits or needs attention, then the open pairs, the most urgent first.
-async fn look(deps: &Deps, global: &Global, now: DateTime<Utc>) -> Result<Findings, StoreError> {
+async fn look(deps: &Deps, facts: &Facts<'_>, now: DateTime<Utc>) -> Result<Findings, StoreError> {
+    let unpolled = facts.unpolled(now);
     let (mut pairs, mut seen, mut is_complete) = (Vec::new(), HashSet::new(), true);
     for filter in [MappingFilter::NeedsWatching, MappingFilter::Open] {
         let mut after = None;
@@ -45,7 +54,11 @@ async fn look(deps: &Deps, global: &Global, now: DateTime<Utc>) -> Result<Findin
             let page = deps.store.list(filter, after, PAGE).await?;
             for mapping in page.mappings {
                 if seen.insert(mapping.id) {
-                    let standing = standing(&mapping, global, &deps.settings.tolerances, now);
+                    let mut standing = standing(&mapping, facts.global, &deps.settings.tolerances, now);
+                    if let Some(side) = unpolled.filter(|_| standing.kind == Kind::Late) {
+                        standing.why = format!("it waits for a complete poll of {}", facts.names[side]);
+                        standing.advice = "";
+                    }
                     pairs.push((mapping, standing));
                 }
             }
@@ -56,7 +69,9 @@ async fn look(deps: &Deps, global: &Global, now: DateTime<Utc>) -> Result<Findin
         }
     }
     pairs.sort_by_key(|(mapping, standing)| {
-        (!standing.is_late, standing.kind, standing.since.unwrap_or(now), mapping.id)
+        // A pair that only waits for a poll says less than one that fails.
+        let only_waits = unpolled.is_some() && standing.kind == Kind::Late;
+        (!standing.is_late, only_waits, standing.kind, standing.since.unwrap_or(now), mapping.id)
     });
     Ok(Findings { pairs, is_complete })
 }
@@ -80,8 +95,9 @@ pub(super) async fn show(
     }
     let global = deps.store.global().await.map_err(api::unavailable)?;
     let now = deps.clock.now();
-    let findings = look(deps, &global, now).await.map_err(api::unavailable)?;
-    let head = headline(&findings.pairs, &global, poll_limits(deps), now);
+    let facts = Facts::of(service, &global);
+    let findings = look(deps, &facts, now).await.map_err(api::unavailable)?;
+    let head = headline(&findings.pairs, &facts, now);
     let of = |wanted: &dyn Fn(Kind) -> bool| -> Vec<(CaseMapping, Standing)> {
         findings.pairs.iter().filter(|(_, standing)| wanted(standing.kind)).cloned().collect()
     };
@@ -111,7 +127,7 @@ pub(super) async fn show(
         (section("look", "Needs a look", "Nothing needs a look.", &troubled, now))
         @if told > 0 {
             p {
-                (count(told, "pair has", "pairs have")) " an outage notice on a case that no later notice has ended."
+                (count(told, "pair has", "pairs have")) " an outage notice on a case. detect-outages, every five minutes, ends it once the pair is in step."
             }
         }
         (section("waiting", "On its way", "No change waits to be carried.", &waiting, now))
@@ -119,7 +135,7 @@ pub(super) async fn show(
         @if !findings.is_complete {
             p { "There are more open pairs than this page reads (" (MOST_READ) "). " a href="/cases?filter=late" { "List all that are late" } "." }
         }
-        (systems(deps, &global, now))
+        (systems(deps, &facts, now))
     };
     Ok(layout::page(StatusCode::OK, &head.title, operator.signed_in, &content))
 }
@@ -178,19 +194,83 @@ fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
-/// Tells the state: first the polls, without which nothing else is known, then the pairs.
-fn headline(
-    pairs: &[(CaseMapping, Standing)],
-    global: &Global,
+/// Facts about the polls, the clocks and the pace, for the headline.
+struct Facts<'a> {
+    global: &'a Global,
+    /// Age at which a side's last complete poll is late.
     limits: Sides<Duration>,
-    now: DateTime<Utc>,
-) -> Headline {
+    /// Names of the two systems.
+    names: Sides<&'a str>,
+    /// Latest failure of each side's polls.
+    failures: Sides<Option<PollFailure>>,
+    syncs_per_minute: u32,
+}
+
+impl<'a> Facts<'a> {
+    fn of(service: &'a Service, global: &'a Global) -> Self {
+        let deps = &service.deps;
+        let failure = |side: Side| service.polls.of(side, global.last_polled_at(side));
+        Self {
+            global,
+            limits: poll_limits(deps),
+            names: Sides {
+                google: tasks::name_of_side(deps, Side::Google),
+                company: tasks::name_of_side(deps, Side::Company),
+            },
+            failures: Sides { google: failure(Side::Google), company: failure(Side::Company) },
+            syncs_per_minute: deps.settings.syncs_per_minute.max(1),
+        }
+    }
+
+    /// Returns the first side whose last complete poll is late, or that was never polled.
+    fn unpolled(&self, now: DateTime<Utc>) -> Option<Side> {
+        let ages = self.global.poll_ages(now);
+        Side::BOTH.into_iter().find(|side| ages[*side].is_none_or(|age| age >= self.limits[*side]))
+    }
+
+    /// Says since when a side is not polled, and why, as far as this instance knows.
+    fn late_poll(&self, side: Side, now: DateTime<Utc>) -> Option<String> {
+        let name = self.names[side];
+        let polled = match self.global.poll_ages(now)[side] {
+            None => format!("{name} was never polled."),
+            Some(age) if age >= self.limits[side] => {
+                format!("{name} was last polled completely {} ago.", rough_words(age))
+            }
+            Some(_) => return None,
+        };
+        let doubt =
+            || self.global.memory[side].doubt.as_deref().map(|doubt| ("did not trust its answers", doubt));
+        let failure = self.failures[side].as_ref().map(|failure| ("failed", failure.reason.as_str()));
+        Some(match failure.or_else(doubt) {
+            Some((what, reason)) => format!("{polled} The last poll {what}: {reason}."),
+            None => polled,
+        })
+    }
+
+    /// Says which clocks differ by more than a person overlooks.
+    fn clocks(&self) -> impl Iterator<Item = String> {
+        Side::BOTH.into_iter().filter_map(|side| {
+            let skew = Duration::seconds(self.global.memory[side].skew_seconds?);
+            (skew.abs() >= SKEW_SHOWN).then(|| {
+                let (name, by) = (self.names[side], rough_words(skew.abs()));
+                let way = if skew > Duration::zero() { "ahead of" } else { "behind" };
+                format!(
+                    "The clock of {name} is {by} {way} ours. Syncs allow for it, but times there and here do not fit together: set the \
+                     clock that is wrong, here with timedatectl set-ntp true."
+                )
+            })
+        })
+    }
+}
+
+/// Tells the state: first the polls, without which nothing else is known, then the pairs.
+fn headline(pairs: &[(CaseMapping, Standing)], facts: &Facts<'_>, now: DateTime<Utc>) -> Headline {
     let late = pairs.iter().filter(|(_, standing)| standing.is_late).count();
     let failing = pairs.iter().filter(|(_, standing)| standing.kind == Kind::Failing).count();
     let troubled = pairs.iter().filter(|(_, standing)| standing.kind.needs_look()).count();
     let waiting = pairs.iter().filter(|(_, standing)| standing.kind == Kind::Waiting).count();
     let mut lines = Vec::new();
-    let health = health(global, limits, now);
+    let health = health(facts.global, facts.limits, now);
     let (title, tone) = match health {
         Health::ClockSetBack => {
             lines.push(
@@ -201,27 +281,10 @@ fn headline(
             ("The clock of this machine is wrong".to_owned(), Tone::Bad)
         }
         Health::Late => {
-            let ages = global.poll_ages(now);
-            for side in Side::BOTH {
-                let name = side_name(side);
-                lines.extend(match ages[side] {
-                    None => Some(format!("{name} was never polled.")),
-                    Some(age) if age >= limits[side] => {
-                        let doubt = global.memory[side].doubt.as_deref();
-                        let doubt =
-                            doubt.map(|doubt| format!(" The last poll did not trust its answers: {doubt}."));
-                        let age = duration_words(age);
-                        Some(format!(
-                            "{name} was last polled completely {age} ago.{}",
-                            doubt.unwrap_or_default()
-                        ))
-                    }
-                    Some(_) => None,
-                });
-            }
+            lines.extend(Side::BOTH.into_iter().filter_map(|side| facts.late_poll(side, now)));
             lines.push(
-                "Changes there are not noticed. Look at the log of the polls, and run casebridge check: it names what is wrong and what \
-                 to do."
+                "Changes there are not noticed. Repair that first; the pairs go on by themselves then. casebridge check tries everything \
+                 and says what to do."
                     .to_owned(),
             );
             ("Not in step: a side is not polled".to_owned(), Tone::Bad)
@@ -239,34 +302,80 @@ fn headline(
         }
         Health::Ok => ("In step".to_owned(), Tone::Good),
     };
+    for side in Side::BOTH {
+        if let Some(failure) = facts.failures[side].as_ref().filter(|_| health == Health::Ok) {
+            let (name, since) = (facts.names[side], failure.since.format("%T"));
+            lines.push(format!("The polls of {name} have failed since {since} UTC: {}.", failure.reason));
+        }
+    }
+    let polls_fail = Side::BOTH.into_iter().any(|side| facts.failures[side].is_some());
+    let tone = if polls_fail { tone.max(Tone::Warn) } else { tone };
     if health != Health::Ok && late > 0 {
         lines.push(format!("{}.", count(late, "pair is out of step", "pairs are out of step")));
     }
     if waiting > 0 {
         lines.push(format!("{} on the way.", count(waiting, "pair has a change", "pairs have changes")));
-    } else if health == Health::Ok && troubled == 0 {
-        lines.push("Both sides are polled, and nothing waits. There is nothing to do.".to_owned());
+        lines.extend(own_pace(waiting, facts.syncs_per_minute));
+    } else if tone == Tone::Good {
+        lines.push(
+            "Both sides are polled, and nothing waits of what their searches show. There is nothing to do."
+                .to_owned(),
+        );
     }
+    lines.extend(facts.clocks());
     Headline { title, lines, tone }
 }
 
-pub(super) const fn side_name(side: Side) -> &'static str {
-    match side {
-        Side::Google => "Google",
-        Side::Company => "The service desk",
-    }
+/// Says that the connector's own pace is what the changes wait for, if it takes them longer than a minute.
+fn own_pace(waiting: usize, syncs_per_minute: u32) -> Option<String> {
+    let minutes = waiting.div_ceil(usize::try_from(syncs_per_minute).unwrap_or(usize::MAX).max(1));
+    (minutes > 1).then(|| {
+        format!(
+            "They wait for the connector's own pace, about {syncs_per_minute} syncs a minute, some {minutes} minutes in all: the smaller of \
+             google.requests_per_minute and company.requests_per_minute decides."
+        )
+    })
 }
 
 /// Returns the table of both systems: polls, proofs, clocks, credentials.
-fn systems(deps: &Deps, global: &Global, now: DateTime<Utc>) -> Markup {
+fn systems(deps: &Deps, facts: &Facts<'_>, now: DateTime<Utc>) -> Markup {
+    let global = facts.global;
     let memory = |side: Side| &global.memory[side];
     let cells = |cell: &dyn Fn(Side) -> Markup| html! { @for side in Side::BOTH { td { (cell(side)) } } };
     let skew = |side: Side| match memory(side).skew_seconds {
         None => html! { "not measured yet" },
         Some(seconds) if seconds.abs() < 2 => html! { "as ours" },
         Some(seconds) => {
-            let by = duration_words(chrono::Duration::seconds(seconds.abs()));
+            let by = rough_words(Duration::seconds(seconds.abs()));
             html! { (by) @if seconds > 0 { " ahead of ours" } @else { " behind ours" } }
+        }
+    };
+    let lag = |side: Side| {
+        let lag = memory(side).index_lag.filter(|lag| lag.seconds > 0);
+        html! {
+            @match lag {
+                None => "nothing measured",
+                Some(lag) => {
+                    (rough_words(Duration::seconds(lag.seconds))) " at most, seen " (when(lag.at, now))
+                    @if Duration::seconds(lag.seconds) > deps.settings.windows[side] {
+                        strong { ". That is longer than the polling window; sweeps find such changes within the hour." }
+                    }
+                }
+            }
+        }
+    };
+    let messages = |side: Side| {
+        let of = |outcome| {
+            deps.metrics.push_messages.get_or_create(&PushLabels { side: side.name(), outcome }).get()
+        };
+        let taken: u64 = TAKEN.into_iter().map(of).sum();
+        let refused: u64 = REFUSED.into_iter().map(of).sum();
+        html! {
+            @if !deps.settings.announced[side] { "not configured" } @else {
+                (taken) " taken, "
+                @if refused > 0 { strong { (refused) " refused" } ": casebridge push status says why" } @else { "none refused" }
+                " since this instance started"
+            }
         }
     };
     let credentials = |side: Side| match deps.systems[side].credential_end() {
@@ -285,7 +394,7 @@ fn systems(deps: &Deps, global: &Global, now: DateTime<Utc>) -> Markup {
             h2 id="systems" { "The two systems" }
             table {
                 caption { "How far the polls have come, and what proves their answers" }
-                thead { tr { td {} th scope="col" { "Google" } th scope="col" { (tasks::system_name(deps.systems[Side::Company].as_ref())) } } }
+                thead { tr { td {} @for side in Side::BOTH { th scope="col" { (facts.names[side]) } } } }
                 tbody {
                     tr { th scope="row" { "Last polled" } (cells(&|side| when_known(global.last_polled_at(side), now))) }
                     tr {
@@ -305,6 +414,8 @@ fn systems(deps: &Deps, global: &Global, now: DateTime<Utc>) -> Markup {
                             }))
                         }
                     }
+                    tr { th scope="row" { "Search is late by" } (cells(&lag)) }
+                    @if Side::BOTH.into_iter().any(|side| deps.settings.announced[side]) { tr { th scope="row" { "Push messages" } (cells(&messages)) } }
                     tr { th scope="row" { "Clock" } (cells(&skew)) }
                     tr { th scope="row" { "Credentials" } (cells(&credentials)) }
                 }
@@ -386,6 +497,13 @@ mod tests {
             ..Global::default()
         };
         let limits = Sides { google: Duration::minutes(10), company: Duration::minutes(10) };
+        let facts = |global| Facts {
+            global,
+            limits,
+            names: Sides { google: "Google", company: "Desk" },
+            failures: Sides::default(),
+            syncs_per_minute: 75,
+        };
         for (pairs, global, title, words, tone) in [
             (vec![], polled(1), "In step", "nothing to do", Tone::Good),
             (
@@ -420,7 +538,7 @@ mod tests {
                 vec![],
                 polled(14),
                 "Not in step: a side is not polled",
-                "service desk was last polled completely 14 minutes ago",
+                "Desk was last polled completely 14 minutes ago",
                 Tone::Bad,
             ),
             (
@@ -432,9 +550,29 @@ mod tests {
             ),
             (vec![], polled(-60), "The clock of this machine is wrong", "timedatectl", Tone::Bad),
         ] {
-            let told = headline(&pairs, &global, limits, now);
+            let told = headline(&pairs, &facts(&global), now);
             assert_eq!((told.title.as_str(), told.tone), (title, tone), "{told:?}");
             assert!(told.lines.join(" ").contains(words), "{told:?}");
         }
+        let failing = |global| {
+            let failure =
+                PollFailure::new(now - Duration::minutes(3), now, "HTTP 401; check the token");
+            Facts { failures: Sides { company: Some(failure), ..Sides::default() }, ..facts(global) }
+        };
+        for (minutes, title) in [(14, "Not in step: a side is not polled"), (3, "In step")] {
+            let told = headline(&[], &failing(&polled(minutes)), now);
+            assert_eq!(told.title, title, "{told:?}");
+            assert!(told.lines.join(" ").contains("HTTP 401; check the token"), "{told:?}");
+            assert!(told.tone > Tone::Plain && !told.lines.join(" ").contains("nothing to do"), "{told:?}");
+        }
+        let many = vec![pair(Kind::Waiting, false); 151];
+        assert!(
+            headline(&many, &facts(&polled(1)), now).lines.join(" ").contains("some 3 minutes"),
+            "its own pace"
+        );
+        let mut behind = polled(1);
+        behind.memory.company.skew_seconds = Some(-899);
+        let told = headline(&[], &facts(&behind), now).lines.join(" ");
+        assert!(told.contains("The clock of Desk is 15 minutes behind ours"), "{told}");
     }
 }

@@ -8,10 +8,9 @@ use serde_json::Value;
 
 use super::super::Service;
 use super::gate::{self, Operator};
-use super::layout::{self, Tone, case_link, pair_name, tries, when, when_known, word};
-use super::overview::side_name;
-use crate::entities::{CaseMapping, Global, ItemKind, Refusable, Side, Source};
-use crate::tasks::{Kind, Standing, TaskReport, standing};
+use super::layout::{self, Tone, case_link, pair_name, tried, tries, when, when_known, word};
+use crate::entities::{CaseMapping, Entry, Global, ItemKind, Refusable, Side, Source};
+use crate::tasks::{self, Deps, Kind, Standing, TaskReport, standing};
 
 /// Number of ledger entries that are shown, newest first.
 const MOST_ENTRIES: usize = 40;
@@ -46,7 +45,7 @@ pub(super) fn show(
             p class={ "head " (tone.class()) } role="status" { (sentence) }
         }
         (head(mapping, &standing, &name, now))
-        (sides(mapping, global, now))
+        (sides(&service.deps, mapping, global, now))
         (refused(mapping, now))
         (actions(mapping, &standing, &gate::form_token(service, operator)))
         (ledger(mapping, now))
@@ -71,9 +70,7 @@ fn head(mapping: &CaseMapping, standing: &Standing, name: &str, now: DateTime<Ut
             } @else if !standing.why.is_empty() {
                 p { (standing.why) }
             }
-            @if let Some(failing) = &mapping.state.failing {
-                p class="small" { (tries(failing.tries)) " since " (when(failing.since, now)) ", the last one at " (when(failing.last_at, now)) "." }
-            }
+            (tried(mapping, now))
             @if !standing.advice.is_empty() { p { strong { "Do: " } (standing.advice) } }
         }
     }
@@ -84,7 +81,7 @@ fn since_or_no(since: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Markup {
 }
 
 /// Returns the table of both cases.
-fn sides(mapping: &CaseMapping, global: &Global, now: DateTime<Utc>) -> Markup {
+fn sides(deps: &Deps, mapping: &CaseMapping, global: &Global, now: DateTime<Utc>) -> Markup {
     let cells = |cell: &dyn Fn(Side) -> Markup| html! { @for side in Side::BOTH { td { (cell(side)) } } };
     let state = &mapping.state;
     html! {
@@ -92,7 +89,7 @@ fn sides(mapping: &CaseMapping, global: &Global, now: DateTime<Utc>) -> Markup {
             h2 id="cases" { "The two cases" }
             table {
                 caption { "Both cases, and as of when each has been carried to the other" }
-                thead { tr { td {} @for side in Side::BOTH { th scope="col" { (side_name(side)) } } } }
+                thead { tr { td {} @for side in Side::BOTH { th scope="col" { (tasks::name_of_side(deps, side)) } } } }
                 tbody {
                     tr { th scope="row" { "Case" } (cells(&|side| case_link(mapping, side))) }
                     tr { th scope="row" { "ID" } (cells(&|side| html! { (mapping.case_id(side).unwrap_or("none yet")) })) }
@@ -281,7 +278,10 @@ fn ledger(mapping: &CaseMapping, now: DateTime<Utc>) -> Markup {
                         @for entry in mapping.ledger.entries().rev().take(MOST_ENTRIES) {
                             tr {
                                 td { (source(&entry.source)) @if !matches!(entry.source, Source::Notice(_)) { " of " (the_case(entry.side.other())) } }
-                                td { @match entry.kind { ItemKind::Comment => "comment ", ItemKind::Attachment => "file " } (entry.id) " on " (the_case(entry.side)) }
+                                td {
+                                    @if is_explained(entry) { strong { "not carried" } ", explained in " }
+                                    @match entry.kind { ItemKind::Comment => "comment ", ItemKind::Attachment => "file " } (entry.id) " on " (the_case(entry.side))
+                                }
                                 td { (when_known(entry.written_at, now)) }
                             }
                         }
@@ -290,6 +290,11 @@ fn ledger(mapping: &CaseMapping, now: DateTime<Utc>) -> Markup {
             }
         }
     }
+}
+
+/// True if a file was not carried, and a comment says so (`R33`: final refusals).
+fn is_explained(entry: &Entry) -> bool {
+    entry.kind == ItemKind::Comment && matches!(entry.source, Source::Attachment { .. })
 }
 
 fn state(mapping: &CaseMapping, now: DateTime<Utc>) -> Markup {
@@ -313,7 +318,12 @@ fn state(mapping: &CaseMapping, now: DateTime<Utc>) -> Markup {
 }
 
 /// Returns the page of a dry run's plans.
-pub(super) fn plan(operator: &Operator, mapping: &CaseMapping, reports: &[(Side, TaskReport)]) -> Response {
+pub(super) fn plan(
+    deps: &Deps,
+    operator: &Operator,
+    mapping: &CaseMapping,
+    reports: &[(Side, TaskReport)],
+) -> Response {
     let name = pair_name(mapping);
     let steps = |report: &TaskReport| -> Vec<String> {
         let plan = report.shown.get("plan").and_then(Value::as_array);
@@ -324,7 +334,7 @@ pub(super) fn plan(operator: &Operator, mapping: &CaseMapping, reports: &[(Side,
         p role="status" { "Nothing was changed. A sync would do this now:" }
         @for (side, report) in reports {
             section {
-                h2 { "From " (side_name(*side)) }
+                h2 { "From " (tasks::name_of_side(deps, *side)) }
                 @if let Some(detail) = &report.detail { p { (detail) } }
                 @if let Some(title) = report.shown.get("title").and_then(Value::as_str) { p { "Title: " (title) } }
                 @let steps = steps(report);

@@ -27,7 +27,7 @@ use casebridge::clock::{Clock as _, ManualClock, SharedClock, SystemClock};
 use casebridge::config::{Platform, Secret};
 use casebridge::csapi::{Csapi, CsapiSettings};
 use casebridge::entities::{CaseMapping, Sides, ToleranceTable};
-use casebridge::http::{Iap, Limits, Service, router};
+use casebridge::http::{Iap, Limits, PollFailures, Service, router};
 use casebridge::outbound::{Credentials, NoCredentials, RetryPolicy, Upstream, UpstreamSettings};
 use casebridge::push::Receivers;
 use casebridge::queue::cron::{EmbeddedCron, EmbeddedCronOptions};
@@ -628,6 +628,7 @@ fn service(deps: Arc<Deps>, platform: Platform, admin_token: Option<&str>) -> Se
         iap: None,
         internal_token: Secret::new(INTERNAL_TOKEN),
         push: Arc::default(),
+        polls: PollFailures::default(),
         running: TaskTracker::new(),
     }
 }
