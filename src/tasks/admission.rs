@@ -345,6 +345,7 @@ pub(super) async fn complete(
 ) -> Result<Admission, AdmissionError> {
     let side = name.side();
     let id = mapping.id;
+    let statuses = &deps.settings.rules.statuses;
     let completed = modify(deps.store.as_ref(), mapping, |mapping| {
         if mapping.has(side) {
             // The same case, which version 0.1 stored under the key that a person gave it.
@@ -358,6 +359,7 @@ pub(super) async fn complete(
         mapping.recover();
         if created {
             mapping.born_open();
+            mapping.state.turn.fresh = side == Side::Company && !statuses.is_empty();
         }
         mapping.dirty[side].get_or_insert(Dirty { case_updated_at: case.updated_at, ..Dirty::since(now) });
         true

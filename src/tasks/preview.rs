@@ -127,6 +127,7 @@ pub(super) async fn of_unlinked(
         };
         (step, "cases", Snapshot::new(case, Content::default(), None))
     };
+    let first_status = first_status(deps, source, &ours, total);
     name_counterpart(&mut mapping, target, &theirs.case.id)?;
     let ours = Snapshot::new(ours, content, None);
     let (google, company) = match source {
@@ -144,8 +145,21 @@ pub(super) async fn of_unlinked(
         *step = step.replace(NEW[Side::Google], "the new case's name");
     }
     preview.steps.insert(0, step);
+    preview.steps.extend(first_status);
     *preview.totals.entry(total.to_owned()).or_default() += 1;
     Ok(preview)
+}
+
+/// Returns the step that may give a new company case another status. The status that the CRM gives it is not known before.
+fn first_status(deps: &Deps, source: Side, google: &Case, total: &str) -> Option<String> {
+    let state = google.state.filter(|_| source == Side::Google && total == "cases")?;
+    let (_, rule) = deps.settings.rules.statuses.rules().find(|(of, _)| *of == state)?;
+    let unless = match rule.incompatible.as_slice() {
+        [] => String::new(),
+        incompatible => format!(", if it begins with one of {}", incompatible.join(", ")),
+    };
+    let (status, state) = (&rule.status, state.name());
+    Some(format!("set the new case's status to {status:?}, since Google's state is {state}{unless}"))
 }
 
 fn name_counterpart(mapping: &mut CaseMapping, side: Side, id: &str) -> Result<(), SyncError> {

@@ -1310,6 +1310,7 @@ async fn save_link(
         Side::Company => (None, Some(CompanyCaseId::parse(id).map_err(unusable)?)),
     };
     let now = session.deps.clock.now();
+    let compares = target == Side::Company && !session.deps.settings.rules.statuses.is_empty();
     session
         .save(|mapping| {
             mapping.google_case_name = mapping.google_case_name.take().or_else(|| google.clone());
@@ -1326,6 +1327,10 @@ async fn save_link(
                         mapping.born_open();
                     }
                 }
+            }
+            if linked != (Linked::Found { created: false }) {
+                // Nobody has chosen the status of a new case, so it is compared with Google's state at once.
+                mapping.state.turn.fresh = compares;
             }
         })
         .await

@@ -82,6 +82,9 @@ pub struct Turn {
     /// State of the Google case that the company case's status was last compared with. `None` until `[status.google]` is configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seen: Option<GoogleState>,
+    /// True if the connector has created the company case, and its status was not compared with Google's state yet: no person has chosen it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub fresh: bool,
     /// Status that is being set, or was set without an answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub setting: Option<StatusBegun>,

@@ -58,6 +58,7 @@ pub fn is_at_rest(mapping: &CaseMapping, side: Side, clocks: Clocks) -> bool {
         && mapping.pending_creation.is_none()
         && mapping.pending_status.is_none()
         && !state.turn.awaits_outcome()
+        && !state.turn.fresh
         && !state.titles.is_outstanding()
         && !state.shown.is_outstanding(clocks.now)
         && !mapping.relinking

@@ -55,7 +55,8 @@ impl StatusTable {
     /// Returns true if the next plan compares the company case's status, so that all its names have to be known.
     #[must_use]
     pub fn compares(&self, google: &Case, turn: &Turn) -> bool {
-        !self.is_empty() && (turn.setting.is_some() || (turn.seen.is_some() && turn.seen != google.state))
+        let is_set = turn.fresh || (turn.seen.is_some() && turn.seen != google.state);
+        !self.is_empty() && (turn.setting.is_some() || is_set)
     }
 }
 
@@ -116,27 +117,33 @@ fn settle_status(turn: &mut Turn, facts: Facts<'_>, waits: &mut Option<DateTime<
         return Some(());
     }
     turn.seen = Some(begun.state);
-    turn.setting = None;
+    (turn.fresh, turn.setting) = (false, None);
     Some(())
 }
 
-/// Decides about the status. A state counts as seen once the company case's status was compared with it, whether that was changed or not.
+/// Decides about the status. A state counts as seen once the company case's status was compared with it, whether that was changed or not. The
+/// first state of a pair is only noted, unless the connector has created the company case: its status is the one of a new case then.
 fn status(turn: &mut Turn, facts: Facts<'_>) -> Option<Action> {
-    let state = facts.google.state.filter(|state| !facts.table.is_empty() && turn.seen != Some(*state))?;
-    let before = turn.seen;
+    if facts.table.is_empty() {
+        // A table that is configured later counts from then on.
+        turn.fresh = false;
+        return None;
+    }
+    let state = facts.google.state.filter(|state| turn.fresh || turn.seen != Some(*state))?;
+    let is_compared = turn.fresh || turn.seen.is_some();
     let rule = facts.table.0.get(&state);
-    let moves = facts.status_moves && rule.is_some();
-    if moves && before.is_some() {
+    if facts.status_moves && rule.is_some() && is_compared {
         // It is compared once the case is open, or closed, for good.
         return None;
     }
-    let is_set = before.is_some() && !facts.company.closed;
+    let is_set = is_compared && !facts.company.closed;
     match rule.filter(|rule| is_set && !is_among(&rule.status, &facts.company.status)) {
         Some(rule) if rule.replaces(&facts.company.status) => {
             Some(Action::SetStatus { state, status: rule.status.clone(), from: facts.company.status.clone() })
         }
         Some(_) | None => {
             turn.seen = Some(state);
+            turn.fresh = false;
             None
         }
     }
@@ -191,7 +198,7 @@ impl Action {
         match self {
             Self::SetStatus { state, .. } => {
                 turn.seen = Some(*state);
-                turn.setting = None;
+                (turn.fresh, turn.setting) = (false, None);
             }
             Self::ShowState(text) => {
                 turn.shown = Some(text.clone());
@@ -342,6 +349,46 @@ mod tests {
     }
 
     #[test]
+    fn a_case_that_the_connector_created_is_compared_once_with_the_state_that_google_has_by_then() {
+        for (state, status, expected) in [
+            (InProgressGoogleSupport, "Open", Some("Waiting for Google")),
+            (ActionRequired, "Open", Some("Waiting for us")),
+            // A person was faster, or it begins with a status that fits.
+            (InProgressGoogleSupport, "On hold", None),
+            (ActionRequired, "Waiting for us", None),
+            (New, "Open", None),
+            (Closed, "Open", None),
+        ] {
+            let mut world = World::new(None, state, status);
+            world.turn.fresh = true;
+            assert!(world.table.compares(&world.google, &world.turn));
+            assert_eq!(world.sets().as_deref(), expected, "{state:?} {status}");
+            let decision = world.decide();
+            world.apply(&decision, Answer::Comes);
+            assert_eq!(world.turn, Turn { seen: Some(state), ..Turn::default() });
+            // A person sets it back, and it stays.
+            world.company.status = names(&[status, "1"]);
+            assert_eq!(world.decide(), Decision::default(), "{state:?} {status}");
+        }
+        // While it is closed or reopened it waits, and a lost write is made again.
+        let mut world = World::new(None, ActionRequired, "Open");
+        (world.turn.fresh, world.status_moves) = (true, true);
+        assert_eq!(world.decide(), Decision::default());
+        world.status_moves = false;
+        let decision = world.decide();
+        world.apply(&decision, Answer::LostBefore);
+        world.now = at(110);
+        assert_eq!(world.sets().as_deref(), Some("Waiting for us"));
+        // A table that is taken away and comes back finds a pair from before.
+        let table = std::mem::take(&mut world.table);
+        world.turn.setting = None;
+        let decision = world.decide();
+        world.apply(&decision, Answer::Comes);
+        world.table = table;
+        assert_eq!(world.sets(), None);
+    }
+
+    #[test]
     fn a_closed_case_is_left_alone_and_one_that_moves_is_compared_afterwards() {
         let mut world = World::new(Some(New), ActionRequired, "Done");
         world.company.closed = true;
@@ -458,11 +505,13 @@ mod tests {
         fn no_table_plans_anything_twice(
             table in tables(),
             shows in any::<bool>(),
+            fresh in any::<bool>(),
             events in proptest::collection::vec((events(), answers()), 0..12),
         ) {
             let mut world = World::new(None, New, "open");
             world.table = table;
             world.company.state_text = shows.then(String::new);
+            world.turn.fresh = fresh;
             for (event, answer) in events {
                 let is_googles = matches!(event, Event::Google(..));
                 let was_settled = !world.turn.awaits_outcome() && world.decide().actions.is_empty();
@@ -502,6 +551,30 @@ mod tests {
             }
             prop_assert_eq!(world.decide(), Decision::default());
             prop_assert!(!world.turn.awaits_outcome());
+            prop_assert!(!world.turn.fresh || world.google.state.is_none() || world.table.is_empty());
+        }
+
+        /// However often a person sets the status of a new case back, it is set once for a state of Google's.
+        #[test]
+        fn a_new_cases_status_is_set_once_for_a_state(
+            table in tables(),
+            state in proptest::sample::select(GoogleState::ALL.to_vec()),
+            begins in statuses(),
+            later in proptest::collection::vec((statuses(), answers()), 1..6),
+        ) {
+            let mut world = World::new(None, state, &begins);
+            (world.table, world.turn.fresh) = (table, true);
+            let mut sets = 0;
+            for (status, answer) in later {
+                // An unanswered write may have to be repeated, but only if it had no effect.
+                let decision = world.decide();
+                let is_set = decision.actions.iter().any(|action| matches!(action, Action::SetStatus { .. }));
+                world.apply(&decision, answer);
+                sets += usize::from(is_set && answer != Answer::LostBefore);
+                world.now += Duration::minutes(10);
+                world.company.status = names(&[&status, "2"]);
+            }
+            prop_assert!(sets <= 1, "{:?}", world);
         }
     }
 }

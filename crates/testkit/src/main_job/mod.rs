@@ -115,6 +115,8 @@ macro_rules! scenarios {
             desk::a_route_decides_where_a_company_case_belongs_when_it_is_created_and_never_again [];
             desk::the_check_names_a_value_of_a_route_that_is_not_there_with_those_that_are [];
             turn::googles_state_becomes_the_cases_status_once_and_what_people_set_stays [];
+            turn::a_new_case_gets_the_status_for_googles_state_with_its_first_sync_and_never_again [];
+            turn::a_new_cases_status_is_set_though_the_answer_of_its_creation_was_lost [Faults, ClockInHand];
             turn::a_status_whose_answer_was_lost_is_found_and_one_that_was_lost_itself_is_set [Faults, ClockInHand];
             turn::the_state_stands_in_words_in_a_field_with_escalation [];
             turn::the_check_names_a_status_that_is_not_there_with_those_that_are [];

@@ -1,5 +1,7 @@
 //! Whose turn it is: Google's state as the company case's status, and in words in a field of it.
 
+use std::collections::BTreeMap;
+
 use casebridge::cases::CheckStatus;
 use casebridge::entities::GoogleState;
 use casebridge::sandbox::csapi::State;
@@ -91,6 +93,65 @@ pub async fn googles_state_becomes_the_cases_status_once_and_what_people_set_sta
     assert_eq!(world.csapi.case(&google).unwrap().state, State::Closed);
     assert_eq!(world.desk.status(&company).await, turns.closed);
     world.assert_quiet().await;
+}
+
+pub async fn a_new_case_gets_the_status_for_googles_state_with_its_first_sync_and_never_again(crm: &dyn Crm) {
+    let world = world(crm, true).await;
+    let turns = world.description.turns;
+    let states = [State::New, State::InProgressGoogleSupport, State::ActionRequired, State::SolutionProvided];
+    let cases = states.map(|state| {
+        let case = world.google_case(&format!("{state:?} at first sight"));
+        world.csapi.set_state(&case, state).unwrap();
+        case
+    });
+    let (_, report) = world.rehearse("sync-google-case", json!({ "case_name": cases[1] })).await;
+    let plan = report["plan"].to_string();
+    assert!(plan.contains(&format!("set the new case's status to \\\"{}\\\"", turns.google)), "{report}");
+    world.settle().await;
+    let companies = world.mappings().await.into_iter().map(|mapping| {
+        assert_eq!((&mapping.last_error, mapping.state.turn.fresh), (&None, false), "{mapping:#?}");
+        assert!(mapping.state.turn.seen.is_some() && mapping.state.refusals.is_empty(), "{mapping:#?}");
+        (mapping.google_case_name.unwrap().to_string(), mapping.company_case_id.unwrap().to_string())
+    });
+    let companies: BTreeMap<String, String> = companies.collect();
+    // No status is configured for the first; a new one does not give way for the third; no way leads to the last's.
+    for (case, status) in cases.iter().zip([turns.first, turns.google, turns.first, turns.first]) {
+        assert_eq!(world.desk.status(&companies[case]).await, status, "{case}");
+    }
+    // People set it back, and it stays.
+    world.desk.sets_status(&companies[&cases[1]], turns.first).await;
+    for case in &cases {
+        world.google_says(case, "We look at it.");
+    }
+    world.settle().await;
+    for case in &cases {
+        assert_eq!(world.desk.status(&companies[case]).await, turns.first, "{case}");
+        assert_eq!(world.copies_in_crm(&companies[case]).await, ["We look at it."]);
+        assert_eq!(world.copies_at_google(case), [""; 0]);
+    }
+    // A company case from before Google's, whose status people have chosen, keeps it.
+    let company = world.company_case("From the company").await;
+    let chosen = world.desk.status(&company).await;
+    world.settle().await;
+    assert_eq!(world.desk.status(&company).await, chosen);
+    world.assert_quiet().await;
+}
+
+pub async fn a_new_cases_status_is_set_though_the_answer_of_its_creation_was_lost(crm: &dyn Crm) {
+    let world = world(crm, false).await;
+    let turns = world.description.turns;
+    world.trouble(Call::Create, Fault::always(Effect::HangUpAfter).times(1));
+    let case = world.google_case("Disk is slow");
+    world.csapi.set_state(&case, State::InProgressGoogleSupport).unwrap();
+    world.run_for(Duration::minutes(40)).await;
+    let mapping = world.mapping().await;
+    let company = mapping.company_case_id.unwrap().to_string();
+    assert_eq!(world.desk.cases().await.len(), 1);
+    assert_eq!(world.desk.status(&company).await, turns.google);
+    assert_eq!((mapping.last_error, mapping.state.turn.fresh), (None, false));
+    world.desk.sets_status(&company, turns.first).await;
+    world.run_for(Duration::minutes(40)).await;
+    assert_eq!(world.desk.status(&company).await, turns.first);
 }
 
 pub async fn a_status_whose_answer_was_lost_is_found_and_one_that_was_lost_itself_is_set(crm: &dyn Crm) {
