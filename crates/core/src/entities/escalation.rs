@@ -51,6 +51,9 @@ pub struct Justification {
     pub comment: String,
     /// Text without the prefix.
     pub text: String,
+    /// Time of the comment, in the company system's own time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_at: Option<DateTime<Utc>>,
 }
 
 /// Memory of a pair about the escalation of its Google case. It begins anew each time the company case is read as not raised, except for
@@ -73,6 +76,10 @@ pub struct Escalation {
     /// ID of the comment with the justification that was used last. Neither it nor an older one justifies a second escalation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub used: Option<String>,
+    /// Time of that comment, in the company system's own time: a person may delete it. `None` for a record of an earlier version, and if the
+    /// comment has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub used_until: Option<DateTime<Utc>>,
     /// Problem that the company case has, or is to get, a notice of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<EscalationProblem>,
@@ -85,7 +92,12 @@ impl Escalation {
     /// Returns the memory while the case is not raised.
     #[must_use]
     pub fn lowered(&self) -> Self {
-        Self { used: self.used.clone(), justification: self.justification.clone(), ..Self::default() }
+        Self {
+            used: self.used.clone(),
+            used_until: self.used_until,
+            justification: self.justification.clone(),
+            ..Self::default()
+        }
     }
 
     /// Returns true if a request, its outcome, or a notice is outstanding.
@@ -110,6 +122,7 @@ impl Escalation {
     pub fn use_justification(&mut self) {
         if let Some(justification) = self.justification.take() {
             self.used = Some(justification.comment);
+            self.used_until = self.used_until.max(justification.written_at);
         }
     }
 
@@ -137,8 +150,13 @@ mod tests {
             raised: true,
             settled: true,
             sent_at: Some(DateTime::UNIX_EPOCH),
-            justification: Some(Justification { comment: "7".to_owned(), text: "Down".to_owned() }),
+            justification: Some(Justification {
+                comment: "7".to_owned(),
+                text: "Down".to_owned(),
+                written_at: Some(DateTime::UNIX_EPOCH),
+            }),
             used: Some("3".to_owned()),
+            used_until: Some(DateTime::UNIX_EPOCH),
             problem: Some(EscalationProblem::UnknownWord("perhaps".to_owned())),
             told: true,
         };

@@ -137,7 +137,7 @@ impl EscalationRule {
         let mut by_people = comments.iter().rev().filter(|comment| comment.by_connector != Some(true));
         let newest = by_people.find(|comment| self.justification(&comment.body).is_some());
         let is_known = |comment: &Comment| {
-            memory.used.as_ref() == Some(&comment.id)
+            is_used(memory, comment)
                 || memory.justification.as_ref().is_some_and(|known| known.comment == comment.id)
         };
         newest.is_some_and(|comment| !is_known(comment))
@@ -154,6 +154,12 @@ impl EscalationRule {
         let text = shortened(rest.trim_start_matches([':', ' ', '\t']));
         (start.eq_ignore_ascii_case(&self.prefix) && !goes_on && !text.is_empty()).then_some(text)
     }
+}
+
+/// Returns true if a comment justifies no escalation any more: it, or one that is not older, was used. A person may have deleted that one.
+fn is_used(memory: &Escalation, comment: &Comment) -> bool {
+    let is_older = |until: DateTime<Utc>| comment.created_at.is_none_or(|at| at <= until);
+    memory.used.as_ref() == Some(&comment.id) || memory.used_until.is_some_and(is_older)
 }
 
 fn shortened(text: &str) -> String {
@@ -284,11 +290,14 @@ fn forget_problem(memory: &mut Escalation) {
 /// Remembers the newest justification, since a later sync lists newer comments only.
 fn remember_justification(memory: &mut Escalation, facts: Facts<'_>) {
     for comment in facts.comments.iter().rev() {
-        if memory.used.as_ref() == Some(&comment.id) {
+        if is_used(memory, comment) {
+            // A record of an earlier version has no time.
+            memory.used_until = memory.used_until.max(comment.created_at);
             return;
         }
         if let Some(text) = facts.rule.justification(&comment.body) {
-            memory.justification = Some(Justification { comment: comment.id.clone(), text });
+            let (comment, written_at) = (comment.id.clone(), comment.created_at);
+            memory.justification = Some(Justification { comment, text, written_at });
             return;
         }
     }
@@ -429,6 +438,12 @@ mod tests {
             self.comments.push(comment(&self.comments.len().to_string(), body));
         }
 
+        fn says_at(&mut self, minute: i64, body: &str) {
+            self.says(body);
+            let comment = self.comments.last_mut().unwrap();
+            (comment.id, comment.created_at) = (format!("at {minute}"), Some(at(minute)));
+        }
+
         fn decide(&self) -> Decision {
             let google = Case { escalated: self.is_escalated, closed: self.is_closed, ..Case::default() };
             let company = Case { raised: self.raised.clone(), ..Case::default() };
@@ -494,6 +509,36 @@ mod tests {
         world.says("#escalate Still down");
         world.sync(true, true);
         assert_eq!(world.sent[1], "BUSINESS_IMPACT Still down");
+        assert_eq!(world.decide(), Decision::default());
+    }
+
+    #[test]
+    fn no_used_justification_justifies_a_second_escalation_though_the_newest_used_one_is_deleted() {
+        let mut world = World::raised(Some("yes"));
+        let raise_again = |world: &mut World| {
+            world.is_escalated = false;
+            for word in [Raised::No, read("yes")] {
+                world.raised = Some(word);
+                world.sync(true, true);
+            }
+        };
+        world.says_at(1, "#escalate First");
+        world.sync(true, true);
+        world.says_at(2, "#escalate Second");
+        raise_again(&mut world);
+        assert_eq!(world.sent, ["TECHNICAL_EXPERTISE First", "TECHNICAL_EXPERTISE Second"]);
+        // A person deletes the newest one, and the older one is read again.
+        world.comments.retain(|comment| !comment.body.contains("Second"));
+        assert!(!rule().has_new_justification(&world.memory, &world.comments));
+        raise_again(&mut world);
+        assert_eq!((world.sent.len(), world.told.as_slice()), (2, &[EscalationProblem::NoJustification][..]));
+        world.says_at(3, "#escalate Third");
+        world.sync(true, true);
+        assert_eq!(world.sent[2], "TECHNICAL_EXPERTISE Third");
+        // A record of an earlier version learns the time while the comment is there.
+        world.memory.used_until = None;
+        world.sync(true, true);
+        assert_eq!(world.memory.used_until, Some(at(3)));
         assert_eq!(world.decide(), Decision::default());
     }
 
