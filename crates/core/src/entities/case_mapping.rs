@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     CompanyCaseId, Edits, Entry, Escalation, Failing, Global, GoogleCaseName, KnownCase, Ledger, MappingId,
-    Notice, Order, PairState, Pending, Priority, Shown, Side, Sides, Source, Titles, Turn,
+    Notice, Order, PairState, Pending, Priority, Shown, Side, Sides, Source, Turn,
 };
 
 /// Minimum change of both systems' leads over our clock for which our clock counts as set, and maximum difference between the two.
@@ -390,7 +390,7 @@ impl CaseMapping {
         // A relinked pair has no merge base: the values of either side may be its defaults (R30: merge base).
         self.state.agreed_priority = None;
         self.state.agreed_closed = None;
-        self.state.titles = Titles::default();
+        self.state.titles = self.state.titles.begun_anew(|_| true);
         self.state.shown = Shown::default();
         self.state.edits = Edits::default();
     }
@@ -445,7 +445,7 @@ impl CaseMapping {
         state.priority_sent_at[side] = None;
         state.unheld_priority[side] = None;
         state.unheld_at[side] = None;
-        state.titles = Titles::default();
+        state.titles = state.titles.begun_anew(|kept| kept != side);
         state.edits = Edits::default();
         state.missing[side] = None;
         state.read_only[side] = None;
@@ -754,7 +754,7 @@ mod tests {
     use chrono::Duration;
 
     use super::*;
-    use crate::entities::ItemKind;
+    use crate::entities::{ItemKind, TitleBegun, TitleDigest, Titles};
 
     fn at(minute: i64) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + Duration::days(20_000) + Duration::minutes(minute)
@@ -899,6 +899,28 @@ mod tests {
         mapping.dirty[Side::Google] = None;
         assert_eq!(mapping.wait(Side::Google, &later, at(90)).since, at(90));
         assert_eq!(mapping.synced_at(Side::Google, &later), None);
+    }
+
+    #[test]
+    fn a_title_without_an_answer_is_waited_for_though_the_company_case_is_another_one() {
+        let sent = |side: Side, sent_at: Option<DateTime<Utc>>| {
+            let mut mapping = mapping();
+            let title = TitleDigest::of("The new one");
+            let from = Sides { google: TitleDigest::of("The old one"), company: title.clone() };
+            let wanted = title.clone();
+            let begun = TitleBegun { side, title, wanted, from: from.clone(), sent_at, detached: false };
+            mapping.state.titles = Titles { base: Some(from), setting: Some(begun), refused: None };
+            // As a merge in the company's system does.
+            mapping.recover();
+            mapping.forget_told(Side::Company);
+            mapping
+        };
+        let mapping = sent(Side::Google, Some(at(5)));
+        let setting = mapping.state.titles.setting.as_ref().unwrap();
+        assert!(setting.detached && mapping.awaits_outcome() && mapping.state.titles.base.is_none());
+        // Nothing comes of a title for the former company case, nor of one that was answered.
+        assert_eq!(sent(Side::Company, Some(at(5))).state.titles, Titles::default());
+        assert_eq!(sent(Side::Google, None).state.titles, Titles::default());
     }
 
     #[test]

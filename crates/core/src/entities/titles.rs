@@ -35,6 +35,10 @@ pub struct TitleBegun {
     /// the side was read with it (`R30`: merge base).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_at: Option<DateTime<Utc>>,
+    /// True if the pair has continued with another case on the other side since, or was found again: the title may still arrive, but the
+    /// titles are read anew afterwards.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub detached: bool,
 }
 
 impl TitleBegun {
@@ -75,6 +79,14 @@ pub struct Titles {
 }
 
 impl Titles {
+    /// Returns the memory of a pair whose titles are read anew. A write without an answer to a case that the pair keeps may still arrive, and
+    /// is waited for (`R13`: unknown write outcome).
+    #[must_use]
+    pub(super) fn begun_anew(&self, keeps: impl Fn(Side) -> bool) -> Self {
+        let setting = self.setting.clone().filter(|begun| begun.sent_at.is_some() && keeps(begun.side));
+        Self { setting: setting.map(|begun| TitleBegun { detached: true, ..begun }), ..Self::default() }
+    }
+
     /// Returns true if a write has no known outcome (`R13`: unknown write outcome).
     #[must_use]
     pub fn awaits_outcome(&self) -> bool {

@@ -87,7 +87,10 @@ fn settle(titles: &mut Titles, read: &Sides<TitleDigest>, facts: Facts<'_>) -> O
     if let Some(at) = begun.sent_at.filter(|at| !is_there && facts.sent_before[side] < *at) {
         return Some((side, at));
     }
-    if is_there || read[side] != begun.from[side] {
+    if begun.detached {
+        // The other side's title before it is that of another case: both are read anew.
+        titles.base = None;
+    } else if is_there || read[side] != begun.from[side] {
         titles.base = Some(begun.after());
     } else if begun.sent_at.is_none() {
         titles.refused = Some(RefusedTitle { side, title: begun.wanted.clone(), at: facts.now });
@@ -128,7 +131,7 @@ impl Titles {
     pub fn begin(&mut self, side: Side, title: &str, from: &Sides<TitleDigest>, now: DateTime<Utc>) {
         let title = TitleDigest::of(title);
         let (wanted, from) = (title.clone(), from.clone());
-        self.setting = Some(TitleBegun { side, title, wanted, from, sent_at: Some(now) });
+        self.setting = Some(TitleBegun { side, title, wanted, from, sent_at: Some(now), detached: false });
         self.refused = None;
     }
 
@@ -281,6 +284,33 @@ mod tests {
             assert!(world.titles.is_outstanding(), "the side was not read with it");
             assert_eq!(world.sync(Answer::Comes), 0);
             world.assert_at_rest();
+        }
+    }
+
+    // The company case is merged into another one while a title for Google has no answer. It may arrive after the merge, and is no change of
+    // Google's then.
+    #[test]
+    fn a_title_that_arrives_late_at_a_pair_with_another_company_case_is_not_carried_back() {
+        for arrives in [true, false] {
+            let mut world = World::new("Disk is slow", "Disk is slow");
+            world.company.title = "Disk is broken".to_owned();
+            world.sync(Answer::LostBefore);
+            // The pair continues with another company case, whose title is its own.
+            world.titles.base = None;
+            world.titles.setting.as_mut().unwrap().detached = true;
+            world.company.title = "Many disks".to_owned();
+            assert_eq!(world.decide(), Decision { actions: vec![], waits_for: Some((Google, at(100))) });
+            if arrives {
+                world.google.title = "Disk is broken".to_owned();
+            }
+            world.now = at(103);
+            assert_eq!(world.sync(Answer::Comes), 0);
+            world.assert_at_rest();
+            assert_eq!(world.company.title, "Many disks", "{arrives}");
+            // From then on, changes are carried.
+            world.google.title = "Disk is mended".to_owned();
+            world.sync(Answer::Comes);
+            assert_eq!(world.company.title, "Disk is mended");
         }
     }
 
