@@ -520,10 +520,12 @@ fn read_placing(r: &mut Reader, crm: Option<&CrmSettings>) -> Placing {
                 {
                     r.error(format!("{key}: {problem}"));
                 }
-                subscribers_from.push(source);
+                if !subscribers_from.contains(&source) {
+                    subscribers_from.push(source);
+                }
             }
             None => r.error(format!(
-                "{key}: expected some of \"reporter\", \"watchers\" and \"field:NAME\", not {:?}",
+                "{key}: expected some of \"reporter\", \"watchers\" (or \"ccs\") and \"field:NAME\", not {:?}",
                 shorten(&text)
             )),
         }

@@ -1590,6 +1590,10 @@ fn people_leave_the_house_only_with_the_domains_that_may() {
         [PeopleSource::Reporter, PeopleSource::Field("Contacts".to_owned())]
     );
     assert_eq!(placing.subscriber_domains, ["example.com", "example.org"]);
+    // The people in copy are the watchers, whichever word a desk has for them.
+    let both = "subscribers_from = [\"ccs\", \"watchers\"]\nsubscriber_domains = [\"example.com\"]";
+    let config = parse(&with(&[("google", both)])).unwrap();
+    assert_eq!(config.tasks.placing.subscribers_from, [PeopleSource::Watchers]);
     for (lines, expected) in [
         ("subscribers_from = [\"watchers\"]", "google.subscriber_domains is missing"),
         ("subscribers_from = [\"watchers\"]\nsubscriber_domains = []", "google.subscriber_domains is empty"),

@@ -18,12 +18,12 @@ pub enum PeopleSource {
 }
 
 impl PeopleSource {
-    /// Parses `reporter`, `watchers` or `field:NAME`.
+    /// Parses `reporter`, `watchers` or `field:NAME`. `ccs` is another name of `watchers`: the people in copy are those who follow a case.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         match text.trim() {
             "reporter" => Some(Self::Reporter),
-            "watchers" => Some(Self::Watchers),
+            "watchers" | "ccs" => Some(Self::Watchers),
             other => {
                 let name = other.strip_prefix("field:")?.trim();
                 (!name.is_empty()).then(|| Self::Field(name.to_owned()))
@@ -124,7 +124,8 @@ mod tests {
         for text in ["reporter", "watchers", "field:Request participants", "field:customfield_10050"] {
             assert_eq!(PeopleSource::parse(text).unwrap().to_string(), text);
         }
-        for text in ["", "Reporter", "field:", "field: ", "watcher", "fields:x"] {
+        assert_eq!(PeopleSource::parse(" ccs "), Some(PeopleSource::Watchers));
+        for text in ["", "cc", "Reporter", "field:", "field: ", "watcher", "fields:x"] {
             assert_eq!(PeopleSource::parse(text), None, "{text:?}");
         }
         assert_eq!(PeopleSource::parse(" field: a b ").unwrap().field(), Some("a b"));
