@@ -10,7 +10,8 @@ use crate::entities::{
     CaseMapping, CompanyCaseId, GoogleCaseName, GooglePlacement, PriorityReading, Side, Sides,
 };
 use crate::sync::{
-    Counterpart, KnownDifferent, Pair, Plan, Snapshot, Totals, counterpart_of, lookalikes, plan, texts,
+    Counterpart, KnownDifferent, Pair, Plan, Snapshot, SubscriberChange, Totals, counterpart_of, lookalikes,
+    plan, texts,
 };
 
 /// Stand-ins for the ID of a case that would be created.
@@ -21,9 +22,11 @@ const NEW: Sides<&str> = Sides { google: "organizations/new/cases/new", company:
 pub(super) struct Preview {
     /// Name of the case that is carried, as people know it, with its address; and its title.
     case: Option<(String, String)>,
-    /// Steps in words: IDs, never content, but for the title of a case that is found or created.
+    /// Steps in words: IDs, never content, but for the title of a case that is found or created, and addresses of subscribers.
     steps: Vec<String>,
     totals: Totals,
+    /// Addresses that become subscribers of the Google case, and that are none any more.
+    subscribers: SubscriberChange,
 }
 
 impl Preview {
@@ -33,12 +36,21 @@ impl Preview {
             Side::Google => case.id.clone(),
             Side::Company => texts::company_name(case, deps.home()).to_string(),
         };
-        Self { case: Some((name, case.title.clone())), steps: plan.describe(), totals: plan.totals() }
+        Self {
+            case: Some((name, case.title.clone())),
+            steps: plan.describe(),
+            totals: plan.totals(),
+            subscribers: plan.subscribers().cloned().unwrap_or_default(),
+        }
     }
 
     /// Adds it to a report, where the log does not show it.
     pub(super) fn add_to(self, report: TaskReport) -> TaskReport {
         let report = report.showing("plan", self.steps).showing("totals", self.totals);
+        let report = match self.subscribers.count() {
+            0 => report,
+            _ => report.showing("subscribers", self.subscribers),
+        };
         match self.case {
             Some((name, title)) => report.showing("case", name).showing("title", title),
             None => report,
@@ -64,6 +76,7 @@ pub(super) async fn of_unlinked(
     let clocks = deps.clocks();
     let mut mapping = session.mapping.clone();
     let begun = mapping.pending_creation.take();
+    let mut of_route = Vec::new();
     let content = deps.systems[source].content(&ours.id, None).await?;
     let found = counterpart_in_place(session, source, &ours).await?;
     let (step, total, theirs) = if let Some(found) = found {
@@ -112,6 +125,7 @@ pub(super) async fn of_unlinked(
             None => String::new(),
         };
         let step = format!("create a case in {}: {:?}{by}{unless}", facts[target].name, new.title);
+        of_route = google.subscribers.clone().unwrap_or_default();
         let case = Case {
             id: NEW[target].to_owned(),
             title: new.title,
@@ -141,6 +155,7 @@ pub(super) async fn of_unlinked(
     let known_different = compare::known_different(deps, &mapping, ids, lookalikes(pair, facts)).await?;
     let plan = plan(source, Pair { known_different: &known_different, ..pair }, &deps.settings.rules, facts);
     let mut preview = Preview::of(deps, source, &ours.case, &plan);
+    preview.subscribers.add.splice(0..0, of_route);
     for step in &mut preview.steps {
         *step = step.replace(NEW[Side::Google], "the new case's name");
     }

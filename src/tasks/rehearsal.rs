@@ -147,7 +147,7 @@ impl Rehearsal {
         let mut told = Map::new();
         told.insert("side".to_owned(), json!(side.name()));
         told.insert("case".to_owned(), report.shown.get("case").cloned().unwrap_or_else(|| json!(id)));
-        for name in ["title", "plan"] {
+        for name in ["title", "plan", "subscribers"] {
             told.extend(report.shown.get(name).map(|value| (name.to_owned(), value.clone())));
         }
         told.extend(report.detail.map(|detail| ("detail".to_owned(), json!(detail))));

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 
 use super::plan::Rules;
+use super::subscribers::SubscriberChange;
 use super::texts;
 use crate::cases::{Annotation, Attachment, Visibility};
 use crate::entities::{
@@ -90,8 +91,8 @@ pub enum Action {
     SetSubscribers {
         /// Addresses of all people of the company case that may leave the house.
         wanted: BTreeSet<String>,
-        /// Number of addresses that the Google case gets and loses by it.
-        changed: usize,
+        /// Addresses that the Google case gets and loses by it.
+        change: SubscriberChange,
     },
     /// Record the people of the company case as subscribers that Google has, or that a person removed there (`R30`: merge base).
     AgreeOnSubscribers(BTreeMap<String, Subscribed>),
@@ -532,8 +533,8 @@ impl Action {
                 format!("set the {side} case's priority to {priority}")
             }
             Self::AgreeOnPriority(priority) => format!("note that both sides have {priority}"),
-            Self::SetSubscribers { changed, .. } => {
-                format!("change {changed} of the google case's subscribers")
+            Self::SetSubscribers { change, .. } => {
+                format!("change {} of the google case's subscribers", change.count())
             }
             Self::AgreeOnSubscribers(people) => {
                 format!("note that {} people of the company case are known at Google", people.len())

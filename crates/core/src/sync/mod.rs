@@ -33,5 +33,5 @@ pub use recorded::{has_nothing_new, is_at_rest};
 pub use route::{AnyRoute, Conditions, Destination, Pattern, Patterns, Route, RouteTable, Routed, Subject};
 pub use shown::ShownRule;
 pub use snapshot::{CLOCKS_APART, Clocks, Snapshot, horizons, was_set_back};
-pub use subscribers::{SubscriberMerge, allowed_addresses, is_address, merge_subscribers};
+pub use subscribers::{SubscriberChange, SubscriberMerge, allowed_addresses, is_address, merge_subscribers};
 pub use turn::{StatusRule, StatusTable};

@@ -12,7 +12,7 @@ use super::escalation::{self, EscalationRule, Told};
 use super::merge::{Priorities, merge_priority};
 use super::shown::{self, ShownRule};
 use super::snapshot::{Clocks, Snapshot};
-use super::subscribers::merge_subscribers;
+use super::subscribers::{SubscriberChange, merge_subscribers};
 use super::texts;
 use super::title;
 use super::turn::{self, StatusTable};
@@ -238,10 +238,22 @@ impl Plan {
         totals
     }
 
-    /// Describes the plan in a dry run, a line for each step: IDs, never content.
+    /// Returns the addresses that the plan makes subscribers, and those that it removes, for the operator who asks for a dry run.
+    #[must_use]
+    pub fn subscribers(&self) -> Option<&SubscriberChange> {
+        self.actions.iter().find_map(|action| {
+            if let Action::SetSubscribers { change, .. } = action { Some(change) } else { None }
+        })
+    }
+
+    /// Describes the plan in a dry run, a line for each step: IDs, never content, but for the addresses of subscribers.
     #[must_use]
     pub fn describe(&self) -> Vec<String> {
-        let actions = self.actions.iter().map(Action::describe);
+        let actions = self.actions.iter().map(|action| {
+            let step = action.describe();
+            let Action::SetSubscribers { change, .. } = action else { return step };
+            format!("{step}: {}", change.describe())
+        });
         let waits = self.waits.iter().map(|wait| format!("wait: {}", wait.reason));
         let warnings = self.warnings.iter().map(|(_, warning)| format!("warning: {warning}"));
         actions.chain(waits).chain(warnings).collect()
@@ -1076,10 +1088,8 @@ impl<'a> Planner<'a> {
         if is_refused || state.subscribers_sent_at.is_some_and(|at| self.waits_for(Side::Google, at)) {
             return;
         }
-        let (old, new): (BTreeSet<&String>, BTreeSet<&String>) =
-            (at_google.iter().collect(), set.iter().collect());
-        let changed = old.symmetric_difference(&new).count();
-        self.plan.actions.push(Action::SetSubscribers { wanted, changed });
+        let change = SubscriberChange::between(at_google, &set);
+        self.plan.actions.push(Action::SetSubscribers { wanted, change });
     }
 
     /// Returns true if that side's case takes comments and attachments in its current status.

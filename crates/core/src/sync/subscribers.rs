@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Serialize;
+
 use crate::entities::Subscribed;
 
 /// Maximum length of an address (RFC 5321, 4.5.3.1: 64 octets, `@`, 255 octets, less the brackets of a path).
@@ -17,6 +19,40 @@ pub struct SubscriberMerge {
     pub before: BTreeMap<String, Subscribed>,
     /// Record to keep once Google has taken the change.
     pub after: BTreeMap<String, Subscribed>,
+}
+
+/// Addresses that a Google case gets and loses. Only an operator who asks for a dry run is shown them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct SubscriberChange {
+    /// Addresses that become subscribers.
+    pub add: Vec<String>,
+    /// Addresses that are no subscribers any more.
+    pub remove: Vec<String>,
+}
+
+impl SubscriberChange {
+    /// Returns the change from the subscribers that a Google case has to those that it is to have.
+    #[must_use]
+    pub fn between(at_google: &[String], set: &[String]) -> Self {
+        let lacking = |of: &[String], other: &[String]| {
+            let all: BTreeSet<&String> = of.iter().filter(|address| !other.contains(address)).collect();
+            all.into_iter().cloned().collect()
+        };
+        Self { add: lacking(set, at_google), remove: lacking(at_google, set) }
+    }
+
+    /// Returns the number of addresses.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        self.add.len() + self.remove.len()
+    }
+
+    /// Names the addresses, for the operator who asks for a dry run: `add jane@example.com; remove joe@example.com`.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let of = |what: &str, all: &[String]| (!all.is_empty()).then(|| format!("{what} {}", all.join(", ")));
+        of("add", &self.add).into_iter().chain(of("remove", &self.remove)).collect::<Vec<_>>().join("; ")
+    }
 }
 
 /// Compares the people of a company case (`wanted`, in the form of [`allowed_addresses`]) with the subscribers of its Google case, by the
@@ -142,6 +178,17 @@ mod tests {
         assert_eq!((both.set, both.after.get(joe)), (None, Some(&Subscribed::ByHand)));
         let stays = merge_subscribers(&both.after, &set(&[]), &list(&[joe]));
         assert_eq!((stays.set, stays.after), (None, BTreeMap::new()));
+    }
+
+    #[test]
+    fn a_change_names_who_comes_and_who_goes() {
+        let change = SubscriberChange::between(
+            &list(&["a@x.org", "b@x.org"]),
+            &list(&["b@x.org", "d@x.org", "c@x.org"]),
+        );
+        assert_eq!(change.describe(), "add c@x.org, d@x.org; remove a@x.org");
+        assert_eq!(change.count(), 3);
+        assert_eq!(SubscriberChange::default().describe(), "");
     }
 
     #[test]

@@ -197,6 +197,15 @@ pub async fn subscribers_follow_and_only_of_the_domains_that_may_leave(crm: &dyn
     let (jane, joe, boss) = ("jane.roe@example.com", "joe.bloggs@example.com", "boss@customer.example");
     world.desk.follows(&case, jane, true).await;
     world.desk.follows(&case, "max@elsewhere.net", true).await;
+    let change = async |add: Value, remove: Value| {
+        let (_, report) = world.rehearse("sync-company-case", json!({ "case_id": case })).await;
+        assert_eq!(report["subscribers"], json!({ "add": add, "remove": remove }), "{report}");
+        let plan = report["plan"].to_string();
+        for address in [add, remove].iter().filter_map(|list| list[0].as_str()) {
+            assert!(plan.contains(address), "{report}");
+        }
+    };
+    change(json!([jane]), json!([])).await;
     world.settle().await;
     let google = google_of(&world, &case).await.unwrap().name;
     let subscribed = || world.csapi.case(&google).unwrap().subscribers;
@@ -213,6 +222,7 @@ pub async fn subscribers_follow_and_only_of_the_domains_that_may_leave(crm: &dyn
     world.settle().await;
     assert_eq!(subscribed(), [boss, joe]);
     world.desk.follows(&case, joe, false).await;
+    change(json!([]), json!([joe])).await;
     world.company_says(&case, "Joe is away.").await;
     world.settle().await;
     assert_eq!(subscribed(), [boss]);
