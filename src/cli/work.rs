@@ -6,7 +6,7 @@ use casebridge::entities::{CaseMapping, Global, Side};
 use casebridge::queue::embedded::{self, DeadLetter};
 use casebridge::sqlite;
 use casebridge::store::StoreUrl;
-use casebridge::tasks::{self, Caller, Mode, Outcome, Task, Verb, Which};
+use casebridge::tasks::{self, Caller, Mode, Outcome, Task, TaskReport, Verb, Which};
 
 use chrono::{DateTime, Utc};
 
@@ -18,7 +18,27 @@ pub(super) async fn task(config: &Config, task: Task, dry_run: bool) -> anyhow::
     let mode = if dry_run { Mode::DryRun } else { Mode::Act };
     let report = tasks::run(&parts.deps, task, Caller::Person, mode).await;
     println!("{}", serde_json::to_string_pretty(&report.to_json())?);
+    if let Some(words) = queued_words(&report) {
+        eprintln!("casebridge: {words}");
+    }
     Ok(report.outcome == Outcome::Done)
+}
+
+/// Says that a task has only queued syncs, and who carries them. `None` if it queues none, or if it was a dry run.
+fn queued_words(report: &TaskReport) -> Option<String> {
+    if report.fields.contains_key("dry_run") {
+        return None;
+    }
+    let queued = ["queued", "requeued"].iter().find_map(|name| report.fields.get(*name)?.as_u64())?;
+    if queued == 0 {
+        return Some(
+            "no sync was queued that was not queued already; nothing is carried by this command".to_owned(),
+        );
+    }
+    let (syncs, them) = if queued == 1 { ("sync was", "it") } else { ("syncs were", "them") };
+    Some(format!(
+        "{queued} {syncs} queued, and nothing is carried yet: a running `casebridge serve` carries {them}"
+    ))
 }
 
 /// Returns the remarks on a mapping for people: missing cases, conflicts, given up changes and the last error.
