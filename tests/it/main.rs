@@ -37,6 +37,7 @@ mod push_setup;
 mod sandbox_csapi;
 mod sandbox_jira;
 mod sandbox_servicenow;
+mod sandbox_setup;
 mod sandbox_zendesk;
 mod servicenow_adapter;
 mod sqlite_store;

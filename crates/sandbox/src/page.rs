@@ -61,6 +61,33 @@ pub fn page(site: &str, title: &str, content: &Markup) -> Html<String> {
     Html(whole.into_string())
 }
 
+/// Address of the page that lists what a sandbox has, so that a configuration can name it.
+pub const SETUP: &str = "/setup";
+
+/// Returns the link to that page, for the end of a list of cases.
+pub fn setup_link() -> Markup {
+    html! { p { a href=(SETUP) { "What a configuration can name here" } } }
+}
+
+/// Returns a table of what a sandbox has: a row for each thing, of which the first cell is what a configuration names.
+pub fn setup_table<const N: usize>(
+    title: &str,
+    heads: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> Markup {
+    html! {
+        h2 { (title) }
+        table {
+            thead { tr { @for head in heads { th { (head) } } } }
+            tbody {
+                @for row in rows {
+                    tr { @for (index, cell) in row.iter().enumerate() { td { @if index == 0 { code { (cell) } } @else { (cell) } } } }
+                }
+            }
+        }
+    }
+}
+
 /// Returns a page with an error message.
 pub fn problem(site: &str, status: StatusCode, what: &str) -> Response {
     let title = status.canonical_reason().unwrap_or("Error");

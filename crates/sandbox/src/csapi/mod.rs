@@ -62,14 +62,18 @@ pub const STORAGE_ID: &str = "100IK2AKCLHMGRJ9CDGMOCGP8DM6UTB4BT262T31BT1M2T33";
 /// ID of another classification of that name, which does not exist before a test lists it.
 pub const SUCCESSOR_ID: &str = "100IK2AKCLHMGRJ9CDGMOCGP8DM6UTB4BT262T31BT1M2T39";
 
+/// ID of a classification as the documentation's samples have it.
+pub const SAMPLE_ID: &str = "100152";
+
 /// IDs and names of the classifications, in the order in which they are listed.
-const CLASSIFICATIONS: [(&str, &str); 6] = [
+const CLASSIFICATIONS: [(&str, &str); 7] = [
     (CLASSIFICATION_ID, "Technical Issue > Compute > Compute Engine"),
     ("100IK2AKCLHMGRJ9CDGMOCGP8DM6UTB4BT262T31BT1M2T32", "Technical Issue > Compute > App Engine"),
     (STORAGE_ID, "Technical Issue > Storage > Cloud Storage"),
     ("100IK2AKCLHMGRJ9CDGMOCGP8DM6UTB4BT262T31BT1M2T34", "Technical Issue > Databases > Firestore"),
     ("100IK2AKCLHMGRJ9CDGMOCGP8DM6UTB4BT262T31BT1M2T35", "Billing > Invoices & Payments"),
     (SUCCESSOR_ID, "Technical Issue > Storage > Cloud Storage"),
+    (SAMPLE_ID, "Technical Issue > Networking > Cloud Load Balancing"),
 ];
 
 /// Number of the first case.
@@ -370,6 +374,13 @@ impl SandboxCsapi {
     /// Returns the IDs of the projects, in alphabetical order.
     pub fn projects(&self) -> Vec<String> {
         self.lock().projects.iter().cloned().collect()
+    }
+
+    /// Returns the IDs and names of the classifications that are listed.
+    pub(super) fn listed_classifications(&self) -> Vec<(&'static str, &'static str)> {
+        let data = self.lock();
+        let is_listed = |(id, _): &(&str, &str)| data.classification(id) == ClassificationState::Listed;
+        CLASSIFICATIONS.into_iter().filter(is_listed).collect()
     }
 
     /// Creates a case as a person does in the console.

@@ -11,13 +11,14 @@ use serde::Deserialize;
 
 use super::model::{Author, Case, NewCase, Priority, State as CaseState};
 use super::{Moves, SandboxCsapi, SandboxError};
-use crate::page::{page, problem, size, time};
+use crate::page::{SETUP, page, problem, setup_link, setup_table, size, time};
 
 const SITE: &str = "Google Cloud support";
 
 pub(super) fn routes(sandbox: SandboxCsapi) -> Router {
     Router::new()
         .route("/", get(index))
+        .route(SETUP, get(setup))
         .route("/cases", post(create))
         .route("/cases/{number}", get(show))
         .route("/cases/{number}/comments", post(comment))
@@ -126,6 +127,31 @@ async fn index(State(sandbox): State<SandboxCsapi>) -> Html<String> {
                 label.wide { "Description" textarea name="description" required {} }
                 button { "Create" }
             }
+            (setup_link())
+        },
+    )
+}
+
+/// Shows what `[google]` and the routes can name.
+async fn setup(State(sandbox): State<SandboxCsapi>) -> Html<String> {
+    let projects = sandbox.projects().into_iter().map(|id| [format!("projects/{id}"), id]);
+    let parents = std::iter::once([sandbox.organization(), "the organisation, with all projects".to_owned()]);
+    let classifications = sandbox.listed_classifications().into_iter();
+    page(
+        SITE,
+        "What a configuration can name here",
+        &html! {
+            (setup_table("Parents", ["google.parent", "match.project of a route"], parents.chain(projects)))
+            (setup_table(
+                "Classifications",
+                ["google.classification_id", "name"],
+                classifications.map(|pair| <[&str; 2]>::from(pair).map(str::to_owned)),
+            ))
+            (setup_table(
+                "States, for [status.google]",
+                ["state"],
+                CaseState::ALL.into_iter().map(|state| [state.as_str().to_owned()]),
+            ))
         },
     )
 }

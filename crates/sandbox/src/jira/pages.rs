@@ -11,8 +11,9 @@ use serde::Deserialize;
 
 use super::attachments::{deliver, take_in};
 use super::error::ApiError;
+use super::wire::{Version, Wire};
 use super::{IssueView, NewIssue, SandboxJira, SandboxJiraError, catalog, missing};
-use crate::page::{page, problem, size, time};
+use crate::page::{SETUP, page, problem, setup_link, setup_table, size, time};
 
 const SITE: &str = "Sandbox Jira";
 const SOMEBODY: &str = "Jane Roe";
@@ -20,9 +21,12 @@ const SOMEBODY: &str = "Jane Roe";
 pub(super) fn routes(jira: &SandboxJira) -> Router {
     Router::new()
         .route("/", get(index))
+        .route(SETUP, get(setup))
+        .route("/setup/fields", post(add_field))
         .route("/issues", post(create))
         .route("/browse/{issue}", get(show))
         .route("/browse/{issue}/comments", post(comment))
+        .route("/browse/{issue}/comments/{id}", post(edit))
         .route("/browse/{issue}/files", post(attach).layer(DefaultBodyLimit::disable()))
         .route("/browse/{issue}/files/{id}", get(download))
         .route("/browse/{issue}/priority", post(priority))
@@ -152,8 +156,74 @@ async fn index(State(jira): State<SandboxJira>) -> Html<String> {
                 label.wide { "Description" textarea name="description" {} }
                 button { "Create" }
             }
+            (setup_link())
         },
     )
+}
+
+/// Shows what `[company.jira]`, `[status.google]` and the routes can name.
+async fn setup(State(jira): State<SandboxJira>) -> Html<String> {
+    let named = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(id, name)| [(*name).to_owned(), (*id).to_owned()]).collect::<Vec<_>>()
+    };
+    let (projects, fields) = {
+        let state = jira.state();
+        let wire = Wire { base: "", version: Version::Two, settings: jira.settings(), state: &state };
+        let projects: Vec<_> =
+            state.projects.iter().map(|project| [project.key.clone(), project.name.clone()]).collect();
+        (projects, wire.fields())
+    };
+    let of = |field: &serde_json::Value, key: &str| field[key].as_str().unwrap_or_default().to_owned();
+    let fields = fields.as_array().into_iter().flatten();
+    let fields: Vec<_> = fields
+        .map(|field| {
+            let kind = &field["schema"];
+            [of(field, "name"), of(field, "id"), of(kind, "type")]
+        })
+        .collect();
+    let statuses = catalog::STATUSES
+        .map(|status| [status.name.to_owned(), status.id.to_owned(), status.category.name().to_owned()]);
+    let priorities = catalog::PRIORITIES.map(|name| [name.to_owned()]);
+    let request_types =
+        catalog::REQUEST_TYPES.iter().map(|(id, name, of)| [*name, *id, *of].map(str::to_owned));
+    page(
+        SITE,
+        "What a configuration can name here",
+        &html! {
+            (setup_table("Projects", ["key", "name"], projects))
+            (setup_table("Issue types", ["name", "ID"], named(&catalog::ISSUE_TYPES)))
+            (setup_table("Components", ["name", "ID"], named(&catalog::COMPONENTS)))
+            (setup_table("Priorities, most urgent first", ["name"], priorities))
+            (setup_table("Statuses", ["name", "ID", "category"], statuses))
+            (setup_table("Resolutions", ["name", "ID"], named(&catalog::RESOLUTIONS)))
+            @if jira.settings().service_management {
+                (setup_table("Request types", ["name", "ID", "issue type"], request_types))
+            }
+            (setup_table("Fields", ["name", "ID", "kind"], fields))
+            form method="post" action="/setup/fields" {
+                label { "Name of a text field" input type="text" name="name" maxlength="255" required; }
+                button { "Add the field" }
+            }
+        },
+    )
+}
+
+#[derive(Deserialize)]
+struct FieldForm {
+    name: String,
+}
+
+/// Adds a text field, as an administrator does.
+async fn add_field(
+    State(jira): State<SandboxJira>,
+    Form(form): Form<FieldForm>,
+) -> Result<Redirect, PageError> {
+    let name = form.name.trim();
+    if name.is_empty() {
+        return Err(PageError::Form("A field needs a name.".to_owned()));
+    }
+    jira.add_text_field(name)?;
+    Ok(Redirect::to(SETUP))
 }
 
 async fn show(State(jira): State<SandboxJira>, Path(name): Path<String>) -> Result<Html<String>, PageError> {
@@ -224,6 +294,16 @@ async fn show(State(jira): State<SandboxJira>, Path(name): Path<String>) -> Resu
                         @if comment.internal { " " span.badge { "internal" } }
                     }
                     div.text { (comment.body) }
+                    details {
+                        summary { "Edit" }
+                        form method="post" action={ (at("comments")) "/" (comment.id) } {
+                            label.wide { "New text" textarea name="body" required { (comment.body) } }
+                            label { span {
+                                input type="checkbox" name="internal" value="true" checked[comment.internal]; " internal"
+                            } }
+                            button { "Save" }
+                        }
+                    }
                 }
             }
             form method="post" action=(at("comments")) {
@@ -304,6 +384,33 @@ async fn comment(
         None => jira.comment(&issue, who(&form.author), &body)?,
         Some(_) => jira.internal_comment(&issue, who(&form.author), &body)?,
     };
+    Ok(back_to(&issue))
+}
+
+#[derive(Deserialize)]
+struct EditForm {
+    body: String,
+    internal: Option<String>,
+}
+
+/// Edits a comment as its author: the text, and who sees it.
+async fn edit(
+    State(jira): State<SandboxJira>,
+    Path((issue, id)): Path<(String, String)>,
+    Form(form): Form<EditForm>,
+) -> Result<Redirect, PageError> {
+    let body = typed(&form.body);
+    if body.trim().is_empty() {
+        return Err(PageError::Form("A comment needs some text.".to_owned()));
+    }
+    let known = known(&jira, &issue)?;
+    let comment = known.comments.iter().find(|comment| comment.id == id);
+    let comment = comment.ok_or_else(|| missing("comment", &id))?;
+    if comment.internal == form.internal.is_some() {
+        jira.edit_comment(&issue, &id, &body)?;
+    } else {
+        jira.edit_comment_and_visibility(&issue, &id, &body, form.internal.is_some())?;
+    }
     Ok(back_to(&issue))
 }
 

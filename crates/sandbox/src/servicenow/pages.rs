@@ -9,7 +9,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::{NewRecord, RecordView, SandboxServiceNow, SandboxServiceNowError, catalog};
-use crate::page::{page, problem, size, time};
+use crate::page::{SETUP, page, problem, setup_link, setup_table, size, time};
 
 const SITE: &str = "Sandbox ServiceNow";
 
@@ -19,6 +19,7 @@ const PERSON: &str = "Jane Roe";
 pub(super) fn routes() -> Router<SandboxServiceNow> {
     Router::new()
         .route("/", get(index))
+        .route(SETUP, get(setup))
         .route("/records", post(create))
         .route("/records/{id}", get(show))
         .route("/records/{id}/journal", post(write))
@@ -99,8 +100,45 @@ async fn index(State(servicenow): State<SandboxServiceNow>) -> Html<String> {
             label { "Synchronize with Google" input type="checkbox" name="flagged" value="on" checked; }
             button { "Create" }
         }
+        (setup_link())
     };
     page(SITE, "Cases", &content)
+}
+
+/// Shows what `[company.servicenow]`, `[status.google]` and the routes can name.
+async fn setup(State(servicenow): State<SandboxServiceNow>) -> Html<String> {
+    let rows = |table: &str| -> Vec<[String; 2]> {
+        let state = servicenow.state();
+        let rows = state
+            .rows(table)
+            .map(|row| ["sys_id", "name"].map(|column| super::state::get(row, column).to_owned()));
+        rows.collect()
+    };
+    let choices = |table: &str, column: &str| {
+        let pairs = catalog::choices(table, column).iter();
+        pairs.map(|(value, label)| [*value, *label].map(str::to_owned)).collect::<Vec<_>>()
+    };
+    let columns = |table: &str| {
+        let columns = catalog::columns(table).unwrap_or_default().into_iter();
+        let named = columns.map(|(name, kind)| {
+            [name.to_owned(), catalog::column_label(table, name), catalog::dictionary(kind).0.to_owned()]
+        });
+        named.collect::<Vec<_>>()
+    };
+    let content = html! {
+        (setup_table("Groups", ["sys_id", "name"], rows(catalog::GROUPS)))
+        (setup_table("Configuration items", ["sys_id", "name"], rows(catalog::ITEMS)))
+        (setup_table("Services", ["sys_id", "name"], rows(catalog::SERVICES)))
+        @for table in catalog::CASE_TABLES {
+            @for column in ["state", "priority", "category", catalog::code_column(table)] {
+                @if !choices(table, column).is_empty() {
+                    (setup_table(&format!("{table}: {column}"), ["value", "label"], choices(table, column)))
+                }
+            }
+            (setup_table(&format!("{table}: columns"), ["name", "label", "kind"], columns(table)))
+        }
+    };
+    page(SITE, "What a configuration can name here", &content)
 }
 
 #[derive(Deserialize)]

@@ -74,6 +74,19 @@ impl List {
     }
 }
 
+/// Returns the title of each list, with the ID and the name of each active item.
+pub(super) fn listed() -> Vec<(&'static str, Vec<[String; 2]>)> {
+    let items = |list: List| {
+        let active = list.items.iter().filter(|(.., life)| *life == Life::Active);
+        active.map(|(id, name, _)| [id.to_string(), (*name).to_owned()]).collect()
+    };
+    LISTS
+        .into_iter()
+        .zip(["Groups", "Brands", "Ticket forms"])
+        .map(|(list, title)| (title, items(list)))
+        .collect()
+}
+
 pub(super) fn routes() -> Router<SandboxZendesk> {
     LISTS.into_iter().fold(Router::new(), |router, list| {
         let (path, one) = list.names;

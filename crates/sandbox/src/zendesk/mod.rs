@@ -191,6 +191,8 @@ pub struct TicketView {
     pub group: Option<u64>,
     /// Name of the requester.
     pub requester: String,
+    /// Names and addresses of those who get copies of its mails.
+    pub email_ccs: Vec<(String, String)>,
     /// Time of creation.
     pub created: DateTime<Utc>,
     /// Time of the last change, including comments.
@@ -582,6 +584,13 @@ impl SandboxZendesk {
         })
     }
 
+    /// Returns the name of the user with this address.
+    pub(super) fn user_with(&self, email: &str) -> Option<String> {
+        let state = self.state();
+        let found = state.users.values().find(|user| user.email.eq_ignore_ascii_case(email));
+        found.map(|user| user.name.clone())
+    }
+
     /// Copies a user on the ticket's mails or not; a new user gets this address.
     pub fn copy_to(
         &self,
@@ -868,6 +877,12 @@ fn view(state: &State, ticket: &state::Ticket) -> TicketView {
         kind: doc.kind.clone(),
         group: doc.group,
         requester: name(doc.requester),
+        email_ccs: doc
+            .email_ccs
+            .iter()
+            .filter_map(|id| state.users.get(id))
+            .map(|user| (user.name.clone(), user.email.clone()))
+            .collect(),
         created: ticket.created,
         updated: doc.updated,
         comments: ticket

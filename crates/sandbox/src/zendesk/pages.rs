@@ -9,7 +9,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::{NewTicket, SandboxZendesk, SandboxZendeskError, TicketView};
-use crate::page::{page, problem, size, time};
+use crate::page::{SETUP, page, problem, setup_link, setup_table, size, time};
 
 const SITE: &str = "Sandbox Zendesk";
 
@@ -19,10 +19,12 @@ const PERSON: &str = "Jane Roe";
 pub(super) fn routes() -> Router<SandboxZendesk> {
     Router::new()
         .route("/", get(index))
+        .route(SETUP, get(setup))
         .route("/agent/tickets", post(create))
         .route("/agent/tickets/{id}", get(show))
         .route("/agent/tickets/{id}/comments", post(comment))
         .route("/agent/tickets/{id}/fields", post(fields))
+        .route("/agent/tickets/{id}/ccs", post(copy))
         .route("/agent/tickets/{id}/merge", post(merge))
 }
 
@@ -71,8 +73,30 @@ async fn index(State(zendesk): State<SandboxZendesk>) -> Html<String> {
             label { "Synchronize with Google" input type="checkbox" name="flagged" value="on" checked; }
             button { "Create" }
         }
+        (setup_link())
     };
     page(SITE, "Tickets", &content)
+}
+
+/// Shows what `[company.zendesk]`, `[status.google]` and the routes can name.
+async fn setup(State(zendesk): State<SandboxZendesk>) -> Html<String> {
+    let base = super::rest::Base(String::new());
+    let fields = zendesk.wire(&base).ticket_fields(zendesk.now());
+    let fields = fields.iter().map(|field| {
+        let text = |key: &str| field[key].as_str().unwrap_or_default().to_owned();
+        [field["id"].to_string(), text("title"), text("type")]
+    });
+    let statuses = super::state::CUSTOM_STATUSES
+        .map(|(id, category, label)| [label.to_owned(), id.to_string(), category.to_owned()]);
+    let content = html! {
+        @for (title, items) in super::catalog::listed() {
+            (setup_table(title, ["ID", "name"], items))
+        }
+        (setup_table("Ticket fields", ["ID", "title", "kind"], fields))
+        (setup_table("Statuses", ["label", "ID", "category"], statuses))
+        (setup_table("Priorities, most urgent first", ["name"], super::state::PRIORITIES.map(|name| [name.to_owned()])))
+    };
+    page(SITE, "What a configuration can name here", &content)
 }
 
 #[derive(Deserialize)]
@@ -106,6 +130,9 @@ async fn show(
             @if ticket.flagged { span.badge { "synchronized with Google" } }
         }
         p { "Google case: " (ticket.google_name.as_deref().unwrap_or("none")) }
+        @if !ticket.email_ccs.is_empty() {
+            p { "In copy: " (ticket.email_ccs.iter().map(|(name, email)| format!("{name} <{email}>")).collect::<Vec<_>>().join(", ")) }
+        }
         @for comment in &ticket.comments {
             div.comment.theirs[!comment.public] {
                 div.by { (comment.author) " · " (time(comment.created)) " · " (if comment.public { "public" } else { "internal note" }) }
@@ -142,6 +169,13 @@ fn forms(ticket: &TicketView) -> Markup {
             label { "Synchronize with Google" input type="checkbox" name="flagged" value="on" checked[ticket.flagged]; }
             button { "Save" }
         }
+        h2 { "People in copy" }
+        form method="post" action={ (action) "/ccs" } {
+            label { "Address" input type="email" name="email" required; }
+            label { "Name, of somebody new" input type="text" name="name"; }
+            button name="action" value="put" { "Copy" }
+            button name="action" value="delete" { "Do not copy any more" }
+        }
         h2 { "Merge into another ticket" }
         form method="post" action={ (action) "/merge" } {
             label { "Its number" input type="text" name="into" required; }
@@ -175,6 +209,31 @@ async fn comment(
     } else {
         zendesk.internal_comment(&id, PERSON, &form.body)?;
     }
+    Ok(to_ticket(&id))
+}
+
+#[derive(Deserialize)]
+struct CopyForm {
+    email: String,
+    #[serde(default)]
+    name: String,
+    action: String,
+}
+
+/// Copies a person on the ticket's mails, or not any more.
+async fn copy(
+    State(zendesk): State<SandboxZendesk>,
+    Path(id): Path<String>,
+    Form(form): Form<CopyForm>,
+) -> Result<Redirect, SandboxZendeskError> {
+    let email = form.email.trim();
+    let known = zendesk.user_with(email);
+    let name = match (form.name.trim(), known.as_deref()) {
+        (_, Some(known)) => known,
+        ("", None) => email,
+        (name, None) => name,
+    };
+    zendesk.copy_to(&id, (name, email), form.action != "delete")?;
     Ok(to_ticket(&id))
 }
 

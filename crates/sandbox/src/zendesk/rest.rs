@@ -101,6 +101,8 @@ pub(super) fn router(zendesk: &SandboxZendesk) -> Router {
         .route("/search/export", get(search_export))
         .route("/incremental/tickets/cursor", get(incremental_cursor))
         .route("/deleted_tickets/{id}/restore", put(restore_ticket))
+        .route("/tickets/{id}/email_ccs", get(email_ccs))
+        .route("/tickets/{id}/followers", get(followers))
         .route("/custom_statuses", get(custom_statuses))
         .route("/ticket_fields", get(ticket_fields))
         .route("/ticket_fields/{id}", get(ticket_field))
@@ -501,6 +503,7 @@ async fn create_ticket(
             updated: now,
         };
         read_fields(&sent, &mut doc)?;
+        read_people(state, &sent, &mut doc, now)?;
         if doc.status == "new" && doc.assignee.is_some() {
             "open".clone_into(&mut doc.status);
         }
@@ -667,6 +670,81 @@ fn read_fields(sent: &Map<String, Value>, doc: &mut Document) -> Result<(), Refu
     Ok(())
 }
 
+/// Applies `email_ccs` and `followers` of a request. An email CC may be a new person, who becomes an end user; a follower is an agent.
+///
+/// Source: "Setting email CCs" and "Setting followers",
+/// <https://developer.zendesk.com/documentation/ticketing/managing-tickets/creating-and-updating-tickets/#setting-email-ccs>. What is answered
+/// to more than 48 of them, or to a follower who is no agent, is assumed.
+fn read_people(
+    state: &mut State,
+    sent: &Map<String, Value>,
+    doc: &mut Document,
+    now: DateTime<Utc>,
+) -> Result<(), Refusal> {
+    for (key, limit) in [("email_ccs", 48), ("followers", 48)] {
+        for person in sent.get(key).and_then(Value::as_array).into_iter().flatten() {
+            let text = |name: &str| person.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+            let id = person.get("user_id").and_then(|id| id.as_u64().or_else(|| id.as_str()?.parse().ok()));
+            let by_id = id.and_then(|id| state.users.get(&id));
+            let known = by_id.or_else(|| {
+                let email = text("user_email")?;
+                state.users.values().find(|user| user.email.eq_ignore_ascii_case(email))
+            });
+            let known = known.map(|user| (user.id, user.role != "end-user"));
+            let (user, is_agent) = match (known, text("user_email")) {
+                (Some(known), _) => known,
+                (None, Some(email)) if key == "email_ccs" => {
+                    let user = state.user(text("user_name").unwrap_or(email), now);
+                    state.role(user, "end-user");
+                    if let Some(user) = state.users.get_mut(&user) {
+                        email.clone_into(&mut user.email);
+                    }
+                    (user, false)
+                }
+                (None, _) => return Err(Refusal::invalid(key, "User: is invalid")),
+            };
+            let people = if key == "followers" { &mut doc.followers } else { &mut doc.email_ccs };
+            if text("action") == Some("delete") {
+                people.remove(&user);
+                continue;
+            }
+            if key == "followers" && !is_agent {
+                return Err(Refusal::invalid(key, "Followers: only agents can follow a ticket"));
+            }
+            people.insert(user);
+            if people.len() > limit {
+                return Err(Refusal::invalid(key, format!("A ticket has at most {limit} of {key}")));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Lists the people who are copied on a ticket's mails ("List Email CCs for a Ticket", reference).
+async fn email_ccs(
+    Shared(zendesk): Shared<SandboxZendesk>,
+    axum::Extension(base): Extended,
+    Path(id): Path<String>,
+) -> Answer {
+    people(&zendesk, &base, &id, |doc| &doc.email_ccs)
+}
+
+/// Lists the agents who follow a ticket ("List Followers for a Ticket", reference).
+async fn followers(
+    Shared(zendesk): Shared<SandboxZendesk>,
+    axum::Extension(base): Extended,
+    Path(id): Path<String>,
+) -> Answer {
+    people(&zendesk, &base, &id, |doc| &doc.followers)
+}
+
+fn people(zendesk: &SandboxZendesk, base: &Base, id: &str, of: fn(&Document) -> &BTreeSet<u64>) -> Answer {
+    let state = zendesk.state();
+    let ids = of(&seen(&state, id)?.doc).clone();
+    let users = zendesk.wire(base).users(&state, ids.iter().copied());
+    Ok(ok(json!({"users": users, "count": ids.len(), "next_page": null, "previous_page": null})))
+}
+
 fn words(value: &Value) -> BTreeSet<String> {
     let list = value.as_array().into_iter().flatten().filter_map(Value::as_str);
     let text = value.as_str().into_iter().flat_map(str::split_whitespace);
@@ -762,6 +840,7 @@ async fn update_ticket(
         }
         let mut doc = before.clone();
         read_fields(&sent, &mut doc)?;
+        read_people(state, &sent, &mut doc, now)?;
         check(&zendesk, Some(&before), &doc)?;
         if let Some(draft) = &draft {
             claim_uploads(state, draft);
