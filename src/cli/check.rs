@@ -105,6 +105,7 @@ async fn all(sections: &Sections, maker: &Maker) -> Vec<Check> {
             .map_or_else(|| Needs::all(Visibility::Internal), |tasks| tasks.rules.needs(side))
     };
     let now = maker.clock.now();
+    checks.extend(sections.tasks.as_ref().and_then(|tasks| tasks::check_since(tasks.since, now)));
     if let Some(google) = &sections.google {
         match maker.google(google).await {
             Ok(system) => {
@@ -142,6 +143,7 @@ async fn all(sections: &Sections, maker: &Maker) -> Vec<Check> {
                 checks.extend(found);
                 if let Some(tasks) = tasks {
                     checks.extend(tasks::check_rules(system.as_ref(), &tasks.rules).await);
+                    checks.extend(tasks::check_effects(system.as_ref(), tasks));
                     checks.extend(tasks::check_routes(system.as_ref(), &tasks.routes, &tasks.placing).await);
                 }
             }

@@ -58,6 +58,9 @@ pub(super) struct Parts {
 impl Parts {
     pub(super) async fn build(config: &Config) -> anyhow::Result<Self> {
         let maker = Maker::default();
+        if let Some(problem) = config.tasks.since.problem(maker.clock.now()) {
+            anyhow::bail!("{problem}; give \"now\" or a time that is over, or set the clock");
+        }
         let store = maker.store(&config.store.url).await?;
         let internal_token = Secret::new(hex::encode(rand::random::<[u8; 32]>()));
         let (queue, embedded) = maker.queue(&config.queue, Around::new(config)?, &internal_token).await?;

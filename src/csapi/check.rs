@@ -4,7 +4,7 @@ use chrono::{Duration, SecondsFormat};
 use serde_json::Value;
 
 use super::{Csapi, NAME, events, feed, number, quoted, wire};
-use crate::cases::{ApiError, ApiErrorKind, Check, Finding, PlacementError, Report, Trouble};
+use crate::cases::{ApiError, ApiErrorKind, Check, Finding, PlacementError, Report, SeenScopes, Trouble};
 use crate::entities::GooglePlacement;
 use crate::outbound::Call;
 
@@ -12,6 +12,8 @@ use crate::outbound::Call;
 const PAGES: usize = 10;
 /// Page size for finding one case: more than one, since one case may have to be left out.
 const FEW: &str = "3";
+/// Largest page size of a search ("Method: cases.search", Cloud Support API v2).
+const MANY: &str = "100";
 
 impl Csapi {
     /// Tries what the connector needs of CSAPI.
@@ -168,6 +170,36 @@ impl Csapi {
     pub(super) async fn has_cases(&self) -> Result<bool, ApiError> {
         // `PAGES` pages that are all empty, with more to follow, are not an empty list.
         Ok(self.first_case(|_| Some(()), Some(())).await?.is_some())
+    }
+
+    /// Returns the projects and organisations of the newest cases of all parents that are polled, of `PAGES` pages of each at most.
+    pub(super) async fn scopes_of_cases(&self) -> Result<SeenScopes, ApiError> {
+        let own = std::iter::once(&self.settings.parent);
+        let mut seen = SeenScopes { complete: true, ..SeenScopes::default() };
+        for parent in own.chain(&self.settings.other_parents) {
+            let path = format!("/v2/{parent}/cases:search");
+            let mut token: Option<String> = None;
+            let mut pages = 0;
+            loop {
+                let call = Call::get(&path).query("pageSize", MANY);
+                let call = token.iter().fold(call, |call, token| call.query("pageToken", token));
+                let answer: Value = self.upstream.read(call).await?;
+                let page = wire::page(answer, "cases").map_err(|odd| self.unreadable(&path, &odd))?;
+                // A case that cannot be understood has no known project.
+                let cases = page.items.iter().filter_map(|case| wire::case(case).ok());
+                seen.scopes.extend(cases.filter_map(|case| case.scope));
+                pages += 1;
+                token = page.next;
+                if token.is_none() {
+                    break;
+                }
+                if pages == PAGES {
+                    seen.complete = false;
+                    break;
+                }
+            }
+        }
+        Ok(seen)
     }
 
     /// Returns the first result of `take` among all cases of the configured parent: see [`Self::first_case_of`].

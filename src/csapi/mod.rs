@@ -33,8 +33,8 @@ use serde_json::{Value, json};
 
 use crate::cases::{
     ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, CredentialEnd,
-    Download, Finding, Found, Needs, NewAttachment, NewCase, NewComment, PlacementError, Sweep, TextLimit,
-    Written, as_written, is_hidden_control, markers,
+    Download, Finding, Found, Needs, NewAttachment, NewCase, NewComment, PlacementError, SeenScopes, Sweep,
+    TextLimit, Written, as_written, is_hidden_control, markers,
 };
 use crate::entities::{CompanyCaseId, EscalationReason, GoogleCaseName, GooglePlacement, Priority, Side};
 use crate::outbound::{Announced, Body, Call, Listing, Upstream};
@@ -670,6 +670,10 @@ impl CaseSystem for Csapi {
     async fn reopen(&self, id: &str) -> Result<(), ApiError> {
         let message = "CSAPI cannot reopen a case; ask Google's support to, or open a new one";
         Err(self.upstream.error(ApiErrorKind::Unsupported, &format!("reopen {id}"), message))
+    }
+
+    async fn seen_scopes(&self) -> Result<SeenScopes, ApiError> {
+        self.scopes_of_cases().await
     }
 
     async fn check(&self, _needs: Needs) -> Vec<Check> {

@@ -2,15 +2,18 @@
 
 use chrono::{DateTime, Duration, Utc};
 
-use super::Deps;
+use super::effects::check_effects;
+use super::{Deps, Since};
 use crate::cases::{
-    CaseSystem, Check, CredentialEnd, Details, Finding, KnownStatus, Needs, Statuses, Trouble, Wanted, fold,
-    shorten,
+    CaseSystem, Check, CredentialEnd, Details, Finding, KnownStatus, Needs, PlacementError, SeenScopes,
+    Statuses, Trouble, Wanted, fold, shorten,
 };
 use crate::entities::{GoogleState, Side};
 use crate::queue::TaskQueue;
 use crate::store::Store;
-use crate::sync::{Destination, EscalationRule, Placing, RouteTable, Rules, StatusRule, StatusTable};
+use crate::sync::{
+    Destination, EscalationRule, Pattern, Placing, Route, RouteTable, Rules, StatusRule, StatusTable,
+};
 
 /// Largest difference between two clocks that is no trouble (`R36`: clock skew).
 const MAX_SKEW: Duration = Duration::seconds(60);
@@ -26,7 +29,10 @@ pub async fn check(deps: &Deps) -> Vec<Check> {
         checks.extend(check_system(system, deps.settings.rules.needs(side), deps.clock.now()).await);
         checks.extend(check_routes(system, &deps.settings.routes, &deps.settings.placing).await);
     }
-    checks.extend(check_rules(deps.systems[Side::Company].as_ref(), &deps.settings.rules).await);
+    let company = deps.systems[Side::Company].as_ref();
+    checks.extend(check_rules(company, &deps.settings.rules).await);
+    checks.extend(check_effects(company, &deps.settings));
+    checks.extend(check_since(deps.settings.since, deps.clock.now()));
     checks
 }
 
@@ -64,28 +70,40 @@ pub async fn check_system(system: &dyn CaseSystem, needs: Needs, now: DateTime<U
     checks
 }
 
-/// Checks what the routes, and the keys beside them, name in a system: a line for each route that sets anything there, one for each route
-/// whose conditions can be looked up there, and one for the fields of `[google]`.
+/// Checks `sync.since`: no line unless it is wrong.
+#[must_use]
+pub fn check_since(since: Since, now: DateTime<Utc>) -> Option<Check> {
+    let problem = since.problem(now)?;
+    Some(Check::new(
+        "option sync.since",
+        Err(Trouble::failed(problem, "give \"now\" or a time that is over")),
+    ))
+}
+
+/// Checks what the routes, and the keys beside them, name in a system: a line for each route in the system that it creates cases in, one for
+/// each route whose conditions can be looked up, and one for the fields of `[google]`.
 pub async fn check_routes(system: &dyn CaseSystem, routes: &RouteTable, placing: &Placing) -> Vec<Check> {
     let name = system_name(system);
     let mut checks = Vec::new();
     if system.side() == Side::Google {
         for (number, route) in routes.company_routes() {
-            if !route.placement.is_empty() {
-                let finding = system.check_google_placement(&route.placement).await;
-                checks.push(Check::new(format!("{name}: route {number}"), finding));
-            }
+            let finding = system.check_google_placement(&route.placement).await;
+            checks.push(Check::new(format!("{name}: route {number}"), finding));
         }
+        checks.extend(check_projects(system, routes).await);
         return checks;
     }
     for (number, route) in routes.google_routes() {
-        match &route.destination {
+        let finding = match &route.destination {
             Destination::Mirror(placement) if !placement.keys().is_empty() => {
-                let finding = system.check_placement(placement).await;
-                checks.push(Check::new(format!("{name}: route {number}"), finding));
+                system.check_placement(placement).await
             }
-            Destination::Mirror(_) | Destination::LeaveOut => {}
-        }
+            Destination::Mirror(_) => {
+                Ok("what matches is mirrored as without a route (mirror = true)".to_owned())
+            }
+            Destination::LeaveOut => Ok("what matches gets no company case (mirror = false)".to_owned()),
+        };
+        checks.push(Check::new(format!("{name}: route {number}"), finding));
     }
     for (number, route) in routes.company_routes() {
         let literals = route.conditions.literals();
@@ -103,6 +121,61 @@ pub async fn check_routes(system: &dyn CaseSystem, routes: &RouteTable, placing:
         checks.push(Check::new(format!("{name}: fields that decide about Google cases"), finding));
     }
     checks
+}
+
+/// Compares `match.project` of the routes for Google cases with the projects whose cases are visible: a line for each route that has it.
+async fn check_projects(system: &dyn CaseSystem, routes: &RouteTable) -> Vec<Check> {
+    let name = system_name(system);
+    let has_projects = |(_, route): &&(usize, Route)| !route.conditions.project.is_empty();
+    let routes: Vec<&(usize, Route)> = routes.google_routes().iter().filter(has_projects).collect();
+    if routes.is_empty() {
+        return Vec::new();
+    }
+    let seen = match system.seen_scopes().await {
+        Ok(seen) => seen,
+        Err(error) => {
+            let trouble = Trouble::of(&error, "the projects of cases cannot be looked up");
+            return vec![Check::new(format!("{name}: projects of routes"), Err(trouble))];
+        }
+    };
+    let mut checks = Vec::new();
+    for (number, route) in routes {
+        let finding = projects(system, &route.conditions.project, &seen).await;
+        checks.push(Check::new(format!("{name}: match of route {number}"), finding));
+    }
+    checks
+}
+
+/// Judges the patterns for projects of one route.
+async fn projects(system: &dyn CaseSystem, patterns: &[Pattern], seen: &SeenScopes) -> Finding {
+    let id = |scope: &String| scope.strip_prefix("projects/").unwrap_or(scope).to_owned();
+    let ids: Vec<String> = seen.scopes.iter().map(id).collect();
+    let (mut found, mut lacking) = (Vec::new(), Vec::new());
+    for pattern in patterns {
+        let matched = ids.iter().filter(|id| pattern.matches(id)).count();
+        if matched > 0 {
+            found.push(format!("project {pattern}"));
+            continue;
+        }
+        let Some(project) = pattern.literal() else {
+            lacking.push(format!("no visible case is in a project like {:?}", pattern.to_string()));
+            continue;
+        };
+        match system.check_parent(&format!("projects/{project}")).await {
+            Ok(()) => found.push(format!("project {project}, which has no case yet")),
+            Err(PlacementError::Unusable(problem)) => lacking.push(problem),
+            Err(PlacementError::Api(error)) => return Err((&error).into()),
+        }
+    }
+    if lacking.is_empty() {
+        return Ok(found.join(", "));
+    }
+    let of = if seen.complete { "the visible cases are" } else { "the newest visible cases are" };
+    let known = match ids.as_slice() {
+        [] => "no case is visible yet".to_owned(),
+        ids => format!("{of} of {}", ids.join(", ")),
+    };
+    Err(Trouble::warning(lacking.join("; "), format!("correct match.project of the route; {known}")))
 }
 
 /// Looks up the fields of `google.escalate_field` and `google.escalate_justification_field` in the CRM. That Google takes an escalation cannot

@@ -9,6 +9,7 @@ mod cleanup;
 mod compare;
 mod detect_outages;
 mod edits;
+mod effects;
 pub mod hint;
 mod lookup;
 mod operate;
@@ -53,9 +54,10 @@ use crate::telemetry::Metrics;
 
 pub use crate::queue::{SyncCompanyCase, SyncGoogleCase, TaskKind};
 pub use check::{
-    check, check_escalation, check_queues, check_routes, check_rules, check_statuses, check_store,
-    check_system, name_of_side, system_name,
+    check, check_escalation, check_queues, check_routes, check_rules, check_since, check_statuses,
+    check_store, check_system, name_of_side, system_name,
 };
+pub use effects::check_effects;
 pub use lookup::{LookupError, find_pairs, find_stored};
 pub use operate::{OperateError, Verb, operate};
 pub use people::Which;

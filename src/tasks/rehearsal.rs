@@ -13,8 +13,8 @@ use super::sync_case::{self, Request};
 use super::{Caller, Deps, Mode, Pacer, Task, TaskKind, TaskReport, Unchanged};
 use crate::cases::{
     Annotated, Annotation, ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check,
-    Comment, Content, CredentialEnd, Details, Download, Finding, Needs, NewAttachment, NewCase, NewComment,
-    Placement, PlacementError, Statuses, Sweep, Wanted, Written,
+    Closing, Comment, Content, CredentialEnd, Details, Download, Finding, Needs, NewAttachment, NewCase,
+    NewComment, Placement, PlacementError, SeenScopes, Statuses, Sweep, Wanted, Written,
 };
 use crate::entities::{
     CaseMapping, CompanyCaseId, EscalationReason, FirstSeen, GoogleCaseName, GooglePlacement, Priority, Side,
@@ -306,6 +306,14 @@ impl CaseSystem for Watched {
 
     async fn classification_id(&self, text: &str) -> Result<String, PlacementError> {
         self.system.classification_id(text).await
+    }
+
+    async fn seen_scopes(&self) -> Result<SeenScopes, ApiError> {
+        self.system.seen_scopes().await
+    }
+
+    fn closes_as(&self, closing: Closing) -> bool {
+        self.system.closes_as(closing)
     }
 
     async fn check_parent(&self, parent: &str) -> Result<(), PlacementError> {

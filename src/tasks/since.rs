@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use chrono::{DateTime, Duration, NaiveDate, Utc};
+use chrono::{DateTime, Duration, NaiveDate, SecondsFormat, Utc};
 
 use super::Deps;
 use crate::entities::{Global, Side};
@@ -49,6 +49,19 @@ impl FromStr for Since {
 }
 
 impl Since {
+    /// Returns the problem with a time that is not over yet: nothing would be taken in until then. Names the value and the clock.
+    #[must_use]
+    pub fn problem(self, now: DateTime<Utc>) -> Option<String> {
+        let Self::At(time) = self else { return None };
+        (time > now).then(|| {
+            format!(
+                "sync.since is {}, which is in the future: the clock of this machine says {}",
+                time.to_rfc3339_opts(SecondsFormat::Secs, true),
+                now.to_rfc3339_opts(SecondsFormat::Secs, true)
+            )
+        })
+    }
+
     /// Returns the time, by our clock; `None` if there is none, or if the connector has not started yet.
     pub(super) fn time(self, began_at: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
         match self {
@@ -83,6 +96,17 @@ pub(super) async fn begin_with(deps: &Deps, mut global: Global) -> Result<Global
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_in_the_future_is_told_with_the_clock() {
+        let now: DateTime<Utc> = "2026-11-24T09:00:00Z".parse().unwrap();
+        let problem = |text: &str| text.parse::<Since>().unwrap().problem(now);
+        for text in ["now", "7d", "2026-11-24", "2026-11-24T09:00:00Z"] {
+            assert_eq!(problem(text), None, "{text}");
+        }
+        let told = problem("2027-03-01").unwrap();
+        assert!(told.contains("2027-03-01T00:00:00Z") && told.contains("2026-11-24T09:00:00Z"), "{told}");
+    }
 
     #[test]
     fn a_time_is_now_a_date_or_a_duration() {

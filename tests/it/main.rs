@@ -13,6 +13,7 @@ mod configuration;
 mod costs;
 mod csapi_client;
 mod deploy_files;
+mod desk_commands;
 mod embedded_cron;
 mod embedded_queue;
 mod example_desk;

@@ -121,6 +121,9 @@ pub(super) async fn all(client: &Client, priorities: &PriorityWords, needs: Need
         report.add("scopes", scopes(client, &granted).await);
     }
     let lacking = permissions(&mut report, client, needs).await;
+    if needs.marked_notes {
+        report.add("marked notes", marked_notes(client).await);
+    }
     report.add("clock", clock(client).await);
     let mut known = Known { lacking, ..fields(&mut report, client).await };
     let mut no_option = false;
@@ -289,6 +292,21 @@ async fn project(client: &Client) -> Finding {
 /// Reports if the project may have customers. True if its type is unknown.
 async fn serves_customers(client: &Client) -> bool {
     client.service_management().await.unwrap_or_default() != Some(false)
+}
+
+/// Judges which comments can be the marked notes of `sync.comments_to_google`: only internal ones are.
+async fn marked_notes(client: &Client) -> Finding {
+    if serves_customers(client).await {
+        return Ok("internal comments that begin with #google go to Google".to_owned());
+    }
+    Err(Trouble::warning(
+        format!(
+            "project {} has no internal comments: only a comment that is restricted to a group or role can be a marked note, and nothing \
+             else goes to Google",
+            client.settings().project
+        ),
+        "have people restrict such comments, or set sync.comments_to_google = \"public\"",
+    ))
 }
 
 /// Compares Jira's own time with the dates of its answers, which searches are counted from (`R36`: clock skew). A proxy in front of Jira

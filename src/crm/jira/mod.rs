@@ -523,6 +523,11 @@ impl CaseSystem for Jira {
         Side::Company
     }
 
+    /// Jira merges no issues.
+    fn closes_as(&self, closing: Closing) -> bool {
+        !matches!(closing, Closing::Merged)
+    }
+
     fn capabilities(&self) -> &Capabilities {
         let limits = self.limits();
         if self.client.known_service_management() == Some(false) {

@@ -473,6 +473,11 @@ impl CaseSystem for RequestTracker {
         Side::Company
     }
 
+    /// Request Tracker archives no tickets.
+    fn closes_as(&self, closing: Closing) -> bool {
+        !matches!(closing, Closing::Archived)
+    }
+
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
     }

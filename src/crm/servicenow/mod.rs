@@ -457,6 +457,11 @@ impl CaseSystem for ServiceNow {
         Side::Company
     }
 
+    /// ServiceNow merges and archives no task of these tables.
+    fn closes_as(&self, closing: Closing) -> bool {
+        !matches!(closing, Closing::Merged | Closing::Archived)
+    }
+
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
     }

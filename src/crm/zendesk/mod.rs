@@ -554,6 +554,11 @@ impl CaseSystem for Zendesk {
         }
     }
 
+    /// A ticket that Zendesk archives stays as it was closed.
+    fn closes_as(&self, closing: Closing) -> bool {
+        !matches!(closing, Closing::Archived)
+    }
+
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
     }

@@ -14,6 +14,7 @@ mod placement;
 mod status;
 mod text;
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
 
 use async_trait::async_trait;
@@ -488,6 +489,8 @@ pub struct Needs {
     pub label: bool,
     /// Mark notes that were carried.
     pub mark: bool,
+    /// Read which comments are internal, since only marked ones of these go to Google.
+    pub marked_notes: bool,
     /// Visibility of the comments and attachments that it writes. It always writes comments, if only its own notices.
     pub visibility: Visibility,
 }
@@ -506,9 +509,19 @@ impl Needs {
             remote_link: true,
             label: true,
             mark: true,
+            marked_notes: false,
             visibility,
         }
     }
+}
+
+/// Projects and organisations whose cases a system shows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SeenScopes {
+    /// Their names, such as `projects/shop-prod`.
+    pub scopes: BTreeSet<String>,
+    /// True if they are those of all cases, and not only of the newest.
+    pub complete: bool,
 }
 
 /// A system that holds cases. `id` is always a [`Case::id`] of this system.
@@ -636,6 +649,11 @@ pub trait CaseSystem: Send + Sync {
         Ok(())
     }
 
+    /// Returns the projects and organisations whose cases are visible, from the newest cases: [`Case::scope`]. Empty for a system without any.
+    async fn seen_scopes(&self) -> Result<SeenScopes, ApiError> {
+        Ok(SeenScopes::default())
+    }
+
     /// Reads the wanted details of a company case.
     async fn details(&self, id: &str, wanted: &Wanted) -> Result<Details, ApiError> {
         let _ = (id, wanted);
@@ -713,6 +731,11 @@ pub trait CaseSystem: Send + Sync {
 
     /// Reopens a closed case; [`ApiErrorKind::Unsupported`] if the system cannot do that.
     async fn reopen(&self, id: &str) -> Result<(), ApiError>;
+
+    /// True if a case of the system can be closed in this way, as far as the connector reads it.
+    fn closes_as(&self, _closing: Closing) -> bool {
+        true
+    }
 
     /// Returns all names of an open case's status, with those that take a call besides the case's own: [`Case::status`].
     async fn status_names(&self, case: &Case) -> Result<Vec<String>, ApiError> {

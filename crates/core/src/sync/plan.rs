@@ -96,6 +96,7 @@ impl Rules {
             remote_link: shown(self.shown.link.is_some()),
             label: shown(self.shown.escalated_label.is_some()),
             mark: shown(self.shown.marks_notes),
+            marked_notes: shown(self.carries_marked_notes()),
             visibility: self.visibility_on(side),
         }
     }

@@ -55,6 +55,12 @@ impl Subject<'_> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern(Vec<char>);
 
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.iter().collect::<String>())
+    }
+}
+
 impl Pattern {
     /// Reads a pattern.
     #[must_use]

@@ -429,8 +429,12 @@ pub async fn the_check_names_a_value_of_a_route_that_is_not_there_with_those_tha
             .into_iter()
             .collect();
     let checks = check_routes(system.as_ref(), &routes, &Placing::default()).await;
-    assert_eq!(checks.len(), 1, "{checks:?}");
-    assert_eq!((checks[0].status, checks[0].what.contains("route 2")), (CheckStatus::Ok, true), "{checks:?}");
+    assert_eq!(checks.len(), 2, "{checks:?}");
+    for (check, number) in checks.iter().zip(1..) {
+        assert!(check.what.ends_with(&format!("route {number}")), "{check:?}");
+        assert_eq!(check.status, CheckStatus::Ok, "{check:?}");
+    }
+    assert!(checks[0].detail.contains("mirror = false"), "{checks:?}");
     for (wrong, words) in world.desk.misplaced() {
         let trouble = system.check_placement(&wrong).await.unwrap_err();
         let told = format!("{trouble:?}");
