@@ -90,10 +90,32 @@ pub struct PullLabels {
     pub outcome: &'static str,
 }
 
+/// Labels of [`Metrics::dead_letters`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DeadLetterLabels {
+    /// `poll-google`
+    pub task: &'static str,
+}
+
+/// Labels of [`Metrics::store_free_bytes`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct StoreLabels {
+    /// `sqlite`
+    pub store: &'static str,
+}
+
 /// All metrics that `GET /metrics` shows. Each service has its own; nothing is global.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// Time at which the service started, in seconds since 1970.
+    pub start_time_seconds: Gauge,
+    /// 1 if the store answered the latest `GET /metrics`, else 0.
+    pub store_up: Gauge,
+    /// Free bytes of the disk that the store's file is on, as of the latest answer to `GET /metrics`.
+    pub store_free_bytes: Family<StoreLabels, Gauge>,
+    /// Tasks that the queue gave up within the last day, as of the latest answer to `GET /metrics`; absent if the queue keeps no record.
+    pub dead_letters: Family<DeadLetterLabels, Gauge>,
     /// Task runs by outcome.
     pub tasks: Family<TaskLabels, Counter>,
     /// Duration of a task run, in seconds, by task and outcome.
@@ -125,6 +147,16 @@ pub struct Metrics {
     pub outages: Gauge,
     /// Seconds since each side's last complete poll, as of the latest answer to `GET /metrics`.
     pub poll_age_seconds: Family<SideLabels, Gauge>,
+    /// Age in seconds above which each side's last complete poll is too old, as `GET /healthz/sync` has it.
+    pub poll_limit_seconds: Family<SideLabels, Gauge>,
+    /// Seconds since each side's system last proved that it shows cases, as of the latest answer to `GET /metrics` (`R26`: empty answers need
+    /// proof); absent before the first proof.
+    pub proof_age_seconds: Family<SideLabels, Gauge>,
+    /// 1 if the last poll of a side did not trust the answers of its system, else 0; as of the latest answer to `GET /metrics` (`R26`: empty
+    /// answers need proof).
+    pub answers_doubted: Family<SideLabels, Gauge>,
+    /// 1 if the changes of a side are announced by push messages, by the configuration, else 0.
+    pub push_expected: Family<SideLabels, Gauge>,
     /// Seconds for which each side's system has shown no case at all, as of the latest answer to `GET /metrics`; 0 if it shows one.
     pub empty_seconds: Family<SideLabels, Gauge>,
     /// Cases that a poll could not understand.
@@ -136,6 +168,13 @@ pub struct Metrics {
     pub conflicts: Gauge,
     /// Cases that take no changes any more, as of the last run of `detect-outages` (`R33`: final refusals).
     pub read_only_cases: Gauge,
+    /// Pairs whose last sync failed, as of the last run of `detect-outages`.
+    pub failing_pairs: Gauge,
+    /// Cases that are not found, as of the last run of `detect-outages` (`R28`: missing is not gone).
+    pub missing_cases: Gauge,
+    /// Time of the last complete run of `detect-outages` in this process, in seconds since 1970; 0 before the first. What is as of that run
+    /// is out of date if another process makes the later ones.
+    pub pairs_checked_timestamp_seconds: Gauge,
 }
 
 impl Default for Metrics {
@@ -146,6 +185,17 @@ impl Default for Metrics {
         let latency: fn() -> Histogram =
             || Histogram::new([1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 3600.0, 14400.0, 86400.0]);
         let metrics = Self {
+            start_time_seconds: Gauge::default(),
+            store_up: Gauge::default(),
+            store_free_bytes: Family::default(),
+            dead_letters: Family::default(),
+            poll_limit_seconds: Family::default(),
+            proof_age_seconds: Family::default(),
+            answers_doubted: Family::default(),
+            push_expected: Family::default(),
+            failing_pairs: Gauge::default(),
+            missing_cases: Gauge::default(),
+            pairs_checked_timestamp_seconds: Gauge::default(),
             tasks: Family::default(),
             task_seconds: Family::new_with_constructor(seconds),
             upstream_calls: Family::default(),
@@ -170,6 +220,7 @@ impl Default for Metrics {
         };
         let build = Info::new([("version", VERSION), ("commit", COMMIT)]);
         registry.register("build", "Version and commit of the program", build);
+        metrics.register_health(&mut registry);
         registry.register("tasks", "Task runs by outcome", metrics.tasks.clone());
         registry.register("task_seconds", "Duration of task runs", metrics.task_seconds.clone());
         registry.register("upstream_calls", "HTTP calls to upstreams", metrics.upstream_calls.clone());
@@ -247,6 +298,51 @@ impl Metrics {
     #[must_use]
     pub fn shared() -> Arc<Self> {
         Arc::default()
+    }
+
+    /// Registers what tells if the service itself is well, and the systems' proofs.
+    fn register_health(&self, registry: &mut Registry) {
+        let gauges: [(&str, &str, &Gauge); 5] = [
+            ("start_time_seconds", "Time at which the service started", &self.start_time_seconds),
+            ("store_up", "1 if the store answered", &self.store_up),
+            ("failing_pairs", "Pairs whose last sync failed", &self.failing_pairs),
+            ("missing_cases", "Cases that are not found", &self.missing_cases),
+            (
+                "pairs_checked_timestamp_seconds",
+                "Time at which this process last looked for outages",
+                &self.pairs_checked_timestamp_seconds,
+            ),
+        ];
+        for (name, help, gauge) in gauges {
+            registry.register(name, help, gauge.clone());
+        }
+        let sides = [
+            (
+                "poll_limit_seconds",
+                "Age above which the last complete poll is too old",
+                &self.poll_limit_seconds,
+            ),
+            ("proof_age_seconds", "Time since a system proved that it shows cases", &self.proof_age_seconds),
+            (
+                "answers_doubted",
+                "1 if the last poll did not trust its system's answers",
+                &self.answers_doubted,
+            ),
+            ("push_expected", "1 if push messages announce the changes of a side", &self.push_expected),
+        ];
+        for (name, help, family) in sides {
+            registry.register(name, help, family.clone());
+        }
+        registry.register(
+            "store_free_bytes",
+            "Free bytes of the disk that the store's file is on",
+            self.store_free_bytes.clone(),
+        );
+        registry.register(
+            "dead_letters",
+            "Tasks that the queue gave up within the last day",
+            self.dead_letters.clone(),
+        );
     }
 
     /// Returns the text that Prometheus reads (OpenMetrics 1.0).

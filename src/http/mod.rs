@@ -4,6 +4,7 @@ mod api;
 mod auth;
 mod iap;
 mod index;
+mod metrics;
 mod page;
 mod parameters;
 mod places;
@@ -40,7 +41,7 @@ use crate::entities::{Global, Side, Sides};
 use crate::push::Receivers;
 use crate::queue::QueuedTask;
 use crate::tasks::{self, Caller, Deps, Mode, Task, TaskKind};
-use crate::telemetry::{SideLabels, SystemLabels, request_span};
+use crate::telemetry::request_span;
 
 pub use polls::PollFailures;
 
@@ -194,6 +195,7 @@ struct Open {
 
 /// Builds the service's router. It needs the peer's address, which [`serve()`] supplies.
 pub fn router(service: Service) -> Router {
+    service.deps.metrics.start_time_seconds.set(service.deps.clock.now().timestamp());
     let mut router = Router::new();
     for (endpoint, path, access) in ROUTES {
         let guard = (service.clone(), *endpoint, *access);
@@ -236,7 +238,7 @@ fn handler(endpoint: Endpoint) -> MethodRouter<Service> {
         Endpoint::OpenApi => get(|| async { ([(header::CONTENT_TYPE, "application/json")], OPENAPI) }),
         Endpoint::Global => get(api::global),
         Endpoint::Check => get(check),
-        Endpoint::Metrics => get(metrics),
+        Endpoint::Metrics => get(metrics::show),
     }
 }
 
@@ -507,37 +509,6 @@ async fn healthz_sync(State(service): State<Service>, Extension(open): Extension
         body["warnings"] = warnings.into();
     }
     (status, Json(body)).into_response()
-}
-
-async fn metrics(State(service): State<Service>) -> Response {
-    if let Ok(global) = service.deps.store.global().await {
-        let now = service.deps.clock.now();
-        let ages = global.poll_ages(now);
-        for side in Side::BOTH {
-            let empty = global.memory[side].empty_since.map_or(0, |since| (now - since).num_seconds().max(0));
-            let labels = SideLabels { side: side.name() };
-            service.deps.metrics.empty_seconds.get_or_create(&labels).set(empty);
-            if let Some(age) = ages[side] {
-                let gauge = service
-                    .deps
-                    .metrics
-                    .poll_age_seconds
-                    .get_or_create(&SideLabels { side: side.name() })
-                    .clone();
-                gauge.set(age.num_seconds());
-            }
-        }
-    }
-    for side in Side::BOTH {
-        let system = &service.deps.systems[side];
-        if let Some(end) = system.credential_end() {
-            let labels = SystemLabels { system: tasks::system_name(system.as_ref()) };
-            let days = (end.at - service.deps.clock.now()).num_days();
-            service.deps.metrics.credential_days_left.get_or_create(&labels).set(days);
-        }
-    }
-    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, content_type)], service.deps.metrics.render()).into_response()
 }
 
 /// Runs the checks of `casebridge check` with the credentials, the environment and the network of the service itself. Answers 200 if all

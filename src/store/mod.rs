@@ -93,6 +93,11 @@ pub trait Store: Send + Sync {
         false
     }
 
+    /// Returns the free bytes of the disk that the store's file is on, with the store's name for metrics; `None` if it has no file.
+    fn free_bytes(&self) -> Option<(&'static str, u64)> {
+        None
+    }
+
     /// Returns the only `Global`, or its default before the first poll.
     async fn global(&self) -> Result<Global, StoreError>;
 

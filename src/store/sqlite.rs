@@ -182,6 +182,12 @@ impl Store for SqliteStore {
         }
     }
 
+    fn free_bytes(&self) -> Option<(&'static str, u64)> {
+        let Place::File(path) = &self.place else { return None };
+        let disk = rustix::fs::statvfs(path.as_path()).ok()?;
+        Some(("sqlite", disk.f_bavail.saturating_mul(disk.f_frsize)))
+    }
+
     async fn global(&self) -> Result<Global, StoreError> {
         self.read(|db| {
             let stored = db

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use super::apply::outcomes;
 use super::session::key_of;
-use super::{Deps, Outcome, TaskKind, TaskReport, scheduler};
+use super::{Deps, Outcome, TaskKind, TaskReport, scheduler, system_name};
 use crate::cases::{ApiError, NewComment};
 use crate::entities::{
     CaseMapping, Entry, Global, ItemKind, Notice, Pending, Refusable, Side, Source, ToleranceTable,
@@ -14,6 +14,8 @@ use crate::store::{MappingFilter, StoreError, modify};
 use crate::sync::{CLOCKS_APART, texts};
 
 const PAGE: usize = 200;
+/// Time before the end of credentials from which it is reported.
+const CREDENTIALS_END_SOON: Duration = Duration::days(21);
 
 /// Findings of one run.
 #[derive(Debug, Default)]
@@ -32,13 +34,21 @@ struct Findings {
     read_only: usize,
     /// Number of cases that are not found, in an outage or not yet (`R28`: missing is not gone).
     missing: usize,
+    /// Number of pairs whose last sync failed.
+    failing: usize,
+    /// Systems whose credentials end soon.
+    credentials_ending: Vec<&'static str>,
     failures: Vec<String>,
 }
 
 pub(super) async fn run(deps: &Deps) -> TaskReport {
     let task = TaskKind::DetectOutages;
     match Box::pin(look(deps)).await {
-        Ok(findings) => {
+        Ok(mut findings) => {
+            findings.credentials_ending = credentials_ending(deps);
+            deps.metrics.failing_pairs.set(i64::try_from(findings.failing).unwrap_or(i64::MAX));
+            deps.metrics.missing_cases.set(i64::try_from(findings.missing).unwrap_or(i64::MAX));
+            deps.metrics.pairs_checked_timestamp_seconds.set(deps.clock.now().timestamp());
             deps.metrics.outages.set(i64::try_from(findings.outages.len()).unwrap_or(i64::MAX));
             deps.metrics.conflicts.set(i64::try_from(findings.conflicts).unwrap_or(i64::MAX));
             deps.metrics.read_only_cases.set(i64::try_from(findings.read_only).unwrap_or(i64::MAX));
@@ -62,6 +72,12 @@ fn report(findings: &Findings) -> TaskReport {
     } else {
         TaskReport::new(task, Outcome::Done)
     };
+    // Absent as a rule, so that a filter of the log can ask for its presence.
+    let report = if findings.credentials_ending.is_empty() {
+        report
+    } else {
+        report.with("credentials_ending", &findings.credentials_ending)
+    };
     report
         .with("looked_at", findings.looked_at)
         .with("outages", &findings.outages)
@@ -71,9 +87,17 @@ fn report(findings: &Findings) -> TaskReport {
         .with("waiting", findings.waiting)
         .with("paced", findings.paced)
         .with("missing", findings.missing)
+        .with("failing", findings.failing)
         .with("conflicts", findings.conflicts)
         .with("read_only", findings.read_only)
         .with("failures", &findings.failures)
+}
+
+/// Returns the systems whose credentials end within [`CREDENTIALS_END_SOON`] or have ended.
+fn credentials_ending(deps: &Deps) -> Vec<&'static str> {
+    let soon = deps.clock.now() + CREDENTIALS_END_SOON;
+    let ends_soon = |side: &Side| deps.systems[*side].credential_end().is_some_and(|end| end.at < soon);
+    Side::BOTH.into_iter().filter(ends_soon).map(|side| system_name(deps.systems[side].as_ref())).collect()
 }
 
 async fn look(deps: &Deps) -> Result<Findings, StoreError> {
@@ -207,6 +231,7 @@ async fn examine(
     if mapping.paused || mapping.gone.is_some() || mapping.held().is_some() {
         return;
     }
+    findings.failing += usize::from(mapping.last_error.is_some());
     // Uses the current time: relative to the start of this task, times that other tasks have written since would lie in the future.
     let mapping = match brought_back(deps, mapping, deps.clock.now()).await {
         Ok(mapping) => mapping,
