@@ -22,6 +22,7 @@ command -v buildah >/dev/null || missing+=(buildah)
 command -v unshare >/dev/null || missing+=(util-linux)
 command -v ip >/dev/null || missing+=(iproute2)
 command -v faketime >/dev/null || missing+=(faketime)
+command -v promtool >/dev/null || missing+=(prometheus)
 if ((${#missing[@]})); then
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -qq

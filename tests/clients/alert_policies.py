@@ -1,4 +1,4 @@
-"""Reads the alert policies and the log metric as gcloud does, and prints what Google's own messages do not know, as JSON.
+"""Reads the alert policies, the dashboard and the log metrics as gcloud does, and prints what Google's own messages do not know, as JSON.
 
     alert_policies.py SDK_ROOT PROJECT_FOLDER
 """
@@ -13,10 +13,14 @@ def main(sdk, folder):
     from apitools.base.py import encoding
     from googlecloudsdk.core import yaml
     from googlecloudsdk.generated_clients.apis.logging.v2 import logging_v2_messages as logging
+    from googlecloudsdk.generated_clients.apis.monitoring.v1 import monitoring_v1_messages as dashboards
     from googlecloudsdk.generated_clients.apis.monitoring.v3 import monitoring_v3_messages as monitoring
 
     alerts = os.path.join(folder, "deploy", "alerts")
-    files = [(os.path.join(alerts, name), monitoring.AlertPolicy) for name in sorted(os.listdir(alerts))]
+    files = [(os.path.join(alerts, "dashboard.json"), dashboards.Dashboard)]
+    for platform in ("app-engine", "cloud-run", "managed-prometheus"):
+        names = sorted(os.listdir(os.path.join(alerts, platform)))
+        files += [(os.path.join(alerts, platform, name), monitoring.AlertPolicy) for name in names]
     for name in ("log-metric.yaml", "unannounced-metric.yaml"):
         files.append((os.path.join(folder, "deploy", name), logging.LogMetric))
     unknown = {}

@@ -80,7 +80,7 @@ async fn the_documented_commands_send_what_the_files_hold() {
     let [channel] = of("notificationChannels")[..] else { panic!("{taken:#?}") };
     assert_eq!(channel["type"], json!("email"));
     let policies = of("alertPolicies");
-    let files = std::fs::read_dir(project_file("deploy/alerts")).unwrap().count();
+    let files = std::fs::read_dir(project_file("deploy/alerts/app-engine")).unwrap().count();
     assert_eq!(policies.len(), files);
     for policy in policies {
         let channels = policy["notificationChannels"].as_array().unwrap();

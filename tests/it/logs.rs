@@ -10,7 +10,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use casebridge::clock::{Clock as _, SystemClock};
-use casebridge::entities::{CaseMapping, FirstSeen, GoogleCaseName};
+use casebridge::entities::{
+    CaseMapping, CompanyCaseId, Conflict, ConflictCause, FirstSeen, GoogleCaseName, ReadOnly,
+};
 use casebridge::sandbox::csapi::{Author, CLASSIFICATION_ID, NewCase, Priority, SandboxCsapi};
 use casebridge::sandbox::faults::{Effect, Fault};
 use casebridge::sandbox::jira::{SandboxJira, SandboxJiraSettings};
@@ -98,13 +100,14 @@ async fn written() -> (Vec<Value>, Vec<(String, TaskKind, Outcome)>) {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("casebridge.db");
     let config = folder.path().join("casebridge.toml");
+    let soon = (SystemClock.now() + TimeDelta::days(5)).format("%F");
     std::fs::write(
         &config,
         format!(
             r#"
 server = {{ platform = "app-engine", admin_token = "env:ADMIN" }}
 google = {{ parent = "organizations/123", base_url = "http://{google}", auth = "none", classification_id = "{CLASSIFICATION_ID}" }}
-company = {{ kind = "jira", base_url = "http://{company}", jira = {{ project = "SUP" }} }}
+company = {{ kind = "jira", base_url = "http://{company}", jira = {{ project = "SUP", token_expires = "{soon}" }} }}
 store = {{ url = "sqlite:{}" }}
 queue = {{ cron = false }}
 push = {{ google = {{ audience = "https://a.example", service_account = "a@b.example" }} }}
@@ -113,11 +116,22 @@ push = {{ google = {{ audience = "https://a.example", service_account = "a@b.exa
         ),
     )
     .unwrap();
-    // A case that has been dirty since yesterday.
+    // A case that has been dirty since yesterday, and refuses every change; and one in conflict.
     let forgotten = GoogleCaseName::parse("organizations/123/cases/404").unwrap();
     let yesterday = SystemClock.now() - TimeDelta::days(1);
     let store = SqliteStore::open(&database).unwrap();
-    let mapping = CaseMapping::first_seen(FirstSeen::Google(forgotten), None, None, yesterday);
+    let mut mapping = CaseMapping::first_seen(FirstSeen::Google(forgotten), None, None, yesterday);
+    mapping.state.read_only.google =
+        Some(ReadOnly { since: yesterday, tried_at: SystemClock.now(), told: true });
+    store.create(mapping).await.unwrap();
+    let claims = CompanyCaseId::parse("10777").unwrap();
+    let mut mapping = CaseMapping::first_seen(FirstSeen::Company(claims), None, None, yesterday);
+    mapping.state.conflict = Some(Conflict {
+        reason: "it names a Google case that has another partner".to_owned(),
+        since: yesterday,
+        told: true,
+        cause: ConflictCause::Claim,
+    });
     store.create(mapping).await.unwrap();
     drop(store);
 
@@ -167,6 +181,17 @@ push = {{ google = {{ audience = "https://a.example", service_account = "a@b.exa
         let url = format!("http://127.0.0.1:{}/api/mappings?after=0", service.port);
         http.get(url).bearer_auth(token).send().await.unwrap();
     }
+    let url = format!("http://127.0.0.1:{}/metrics", service.port);
+    let shown = http.get(url).bearer_auth(ADMIN).send().await.unwrap().text().await.unwrap();
+    for line in [
+        r#"casebridge_push_expected{side="google"} 1"#,
+        r#"casebridge_push_expected{side="company"} 0"#,
+        r#"casebridge_store_free_bytes{store="sqlite"} "#,
+        r#"casebridge_credential_days_left{system="Jira"} "#,
+        "casebridge_store_up 1",
+    ] {
+        assert!(shown.lines().any(|known| known.starts_with(line)), "{line}: {shown}");
+    }
     let lines = tokio::task::spawn_blocking(move || service.stop()).await.unwrap();
     (lines, sent)
 }
@@ -210,12 +235,23 @@ fn conditions(filter: &str) -> Vec<Condition> {
     filter.split(" AND ").map(condition).collect()
 }
 
+/// Returns the JSON pointer of a path such as `jsonPayload."task.result".conflicts`: a quoted part is one name.
+fn pointer(path: &str) -> String {
+    let parts = path.split('"').enumerate();
+    let parts = parts.map(|(at, part)| if at % 2 == 0 { part.replace('.', "/") } else { part.to_owned() });
+    format!("/{}", parts.collect::<String>())
+}
+
 fn holds(entry: &Value, (path, operator, value): &Condition) -> bool {
     const SEVERITIES: [&str; 4] = ["DEBUG", "INFO", "WARNING", "ERROR"];
-    let found = entry.pointer(&format!("/{}", path.replace('.', "/"))).unwrap_or(&Value::Null);
+    let found = entry.pointer(&pointer(path)).unwrap_or(&Value::Null);
     let rank = |severity: &str| SEVERITIES.iter().position(|known| *known == severity);
     match (operator.as_str(), value.as_str()) {
         (":", "*") => !found.is_null(),
+        ("=", list) if list.starts_with('(') => {
+            list.split('"').skip(1).step_by(2).any(|known| found.as_str() == Some(known))
+        }
+        (">", least) => found.as_i64() > Some(least.parse().unwrap()),
         ("=", quoted) => found.as_str() == Some(quoted.trim_matches('"')),
         (">=", least) => rank(found.as_str().unwrap_or_default()) >= Some(rank(least).unwrap()),
         (operator, value) => panic!("{path}{operator}{value} is not understood"),
@@ -231,9 +267,9 @@ fn deploy() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy")
 }
 
-/// Returns the alert policies, by the names of their files.
-fn policies() -> Vec<(String, Value)> {
-    let mut policies: Vec<(String, Value)> = std::fs::read_dir(deploy().join("alerts"))
+/// Returns the alert policies of a platform that go by its log, by the names of their files.
+fn policies(platform: &str) -> Vec<(String, Value)> {
+    let mut policies: Vec<(String, Value)> = std::fs::read_dir(deploy().join("alerts").join(platform))
         .unwrap()
         .map(|file| file.unwrap().path())
         .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), yaml(&path)))
@@ -311,16 +347,22 @@ async fn what_the_service_writes_is_what_cloud_logging_and_the_alerts_read() {
         .collect();
     assert_eq!(found, [&json!("google")], "the company's side sends no messages");
     // A policy on log entries matches the entries that it is for, and no normal ones.
-    for (name, policy) in policies() {
+    for (name, policy) in policies("app-engine") {
         for condition in policy["conditions"].as_array().unwrap() {
             let Some(filter) = condition["conditionMatchedLog"]["filter"].as_str() else { continue };
             let wanted = conditions(filter);
-            let found: BTreeSet<&str> = entries
+            let found: Vec<&Value> = entries
                 .iter()
                 .filter(|entry| wanted.iter().all(|condition| holds(entry, condition)))
-                .map(|entry| entry["severity"].as_str().unwrap())
                 .collect();
-            assert_eq!(found, BTreeSet::from(["ERROR"]), "{name}");
+            assert!(!found.is_empty(), "{name}");
+            for entry in found {
+                if name == "tasks-given-up.yaml" {
+                    assert_eq!(entry["severity"], json!("ERROR"), "{entry:#}");
+                } else {
+                    assert_eq!(entry["jsonPayload"]["task"], json!("detect-outages"), "{name}: {entry:#}");
+                }
+            }
         }
     }
 }
@@ -337,9 +379,16 @@ fn every_alert_goes_by_a_metric_that_is_there_and_says_what_to_do() {
     assert_eq!(extracted.len(), declared.len());
     let outcomes = [Outcome::Done, Outcome::Outage, Outcome::Abandoned, Outcome::Failed].map(Outcome::name);
     let tasks = TaskKind::ALL.map(TaskKind::name);
-    let policies = policies();
-    assert_eq!(policies.len(), 6);
-    for (name, policy) in &policies {
+    let of_app_engine = policies("app-engine");
+    assert_eq!(of_app_engine.len(), 9);
+    // Cloud Run has the same ones, with its own resource.
+    let of_cloud_run = policies("cloud-run").into_iter().map(|(name, policy)| {
+        let text = policy.to_string().replace("cloud_run_revision", "gae_app");
+        let policy: Value = serde_json::from_str(&text).unwrap();
+        (name, policy)
+    });
+    assert_eq!(of_app_engine, of_cloud_run.collect::<Vec<(String, Value)>>());
+    for (name, policy) in &of_app_engine {
         assert!(policy["documentation"]["content"].as_str().unwrap().len() > 100, "{name} says what to do");
         for condition in policy["conditions"].as_array().unwrap() {
             let kinds = ["conditionThreshold", "conditionAbsent", "conditionMatchedLog"];

@@ -5,6 +5,7 @@
     reason = "a test fails by panicking, in its support code as well as in the test function"
 )]
 
+mod alerts;
 mod architecture;
 mod callers;
 mod check_command;

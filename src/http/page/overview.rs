@@ -482,6 +482,16 @@ mod tests {
     use super::*;
     use crate::entities::{FirstSeen, GoogleCaseName};
 
+    fn facts(global: &Global) -> Facts<'_> {
+        Facts {
+            global,
+            limits: Sides { google: Duration::minutes(10), company: Duration::minutes(10) },
+            names: Sides { google: "Google", company: "Desk" },
+            failures: Sides::default(),
+            syncs_per_minute: 75,
+        }
+    }
+
     #[test]
     fn the_state_is_told_in_a_sentence_with_what_to_do() {
         let now: DateTime<Utc> = "2026-03-01T10:00:00Z".parse().unwrap();
@@ -495,14 +505,6 @@ mod tests {
             google_last_polled_at: Some(now),
             company_last_polled_at: Some(now - Duration::minutes(minutes)),
             ..Global::default()
-        };
-        let limits = Sides { google: Duration::minutes(10), company: Duration::minutes(10) };
-        let facts = |global| Facts {
-            global,
-            limits,
-            names: Sides { google: "Google", company: "Desk" },
-            failures: Sides::default(),
-            syncs_per_minute: 75,
         };
         for (pairs, global, title, words, tone) in [
             (vec![], polled(1), "In step", "nothing to do", Tone::Good),
@@ -554,13 +556,11 @@ mod tests {
             assert_eq!((told.title.as_str(), told.tone), (title, tone), "{told:?}");
             assert!(told.lines.join(" ").contains(words), "{told:?}");
         }
-        let failing = |global| {
-            let failure =
-                PollFailure::new(now - Duration::minutes(3), now, "HTTP 401; check the token");
-            Facts { failures: Sides { company: Some(failure), ..Sides::default() }, ..facts(global) }
-        };
         for (minutes, title) in [(14, "Not in step: a side is not polled"), (3, "In step")] {
-            let told = headline(&[], &failing(&polled(minutes)), now);
+            let global = polled(minutes);
+            let failure = PollFailure::new(now - Duration::minutes(3), now, "HTTP 401; check the token");
+            let failures = Sides { company: Some(failure), ..Sides::default() };
+            let told = headline(&[], &Facts { failures, ..facts(&global) }, now);
             assert_eq!(told.title, title, "{told:?}");
             assert!(told.lines.join(" ").contains("HTTP 401; check the token"), "{told:?}");
             assert!(told.tone > Tone::Plain && !told.lines.join(" ").contains("nothing to do"), "{told:?}");
