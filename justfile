@@ -15,6 +15,11 @@ test *ARGS:
 test-real:
     .ci/real.sh
 
+# The pages of the service and of the sandboxes, in Chromium: `just browser`, `just browser -k pause`.
+browser *ARGS:
+    cargo build --locked
+    .ci/browser.sh target/debug/casebridge {{ARGS}}
+
 # The whole core over models of both systems, in virtual time: `just simulate`, `CASEBRIDGE_SEED=7 just simulate replay`.
 simulate *ARGS:
     .ci/simulation.sh {{ARGS}}
