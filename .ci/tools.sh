@@ -23,7 +23,6 @@ command -v unshare >/dev/null || missing+=(util-linux)
 command -v ip >/dev/null || missing+=(iproute2)
 command -v faketime >/dev/null || missing+=(faketime)
 command -v promtool >/dev/null || missing+=(prometheus)
-
 command -v chromium-headless-shell >/dev/null || missing+=(chromium-headless-shell)
 if ((${#missing[@]})); then
   export DEBIAN_FRONTEND=noninteractive
