@@ -117,6 +117,16 @@ enum Configured {
         #[arg(long)]
         reason: Option<String>,
     },
+    /// Makes a pair of a Google case and a company case that exist and have none.
+    Link {
+        /// Name, number or address of the Google case.
+        google_case: String,
+        /// Key, ID or address of the company case.
+        company_case: String,
+        /// Reason, which is kept and shown.
+        #[arg(long)]
+        reason: Option<String>,
+    },
     /// Lists the tasks that the embedded queue gave up, the latest first.
     DeadLetters {
         /// Number of tasks to list.
@@ -280,6 +290,9 @@ async fn run(command: Configured, config: Config) -> anyhow::Result<bool> {
         Configured::Pause { case, reason } => work::operate(&config, &case, &Verb::Pause { reason }).await,
         Configured::Resume { case } => work::operate(&config, &case, &Verb::Resume).await,
         Configured::Unlink { case, reason } => work::operate(&config, &case, &Verb::Unlink { reason }).await,
+        Configured::Link { google_case, company_case, reason } => {
+            work::link(&config, &google_case, &company_case, reason.as_deref()).await
+        }
         Configured::Skip { case, item, reason } => {
             anyhow::ensure!(!reason.trim().is_empty(), "--reason must say why: it is kept and shown");
             work::operate(&config, &case, &Verb::Skip { item, reason }).await

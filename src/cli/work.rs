@@ -2,7 +2,7 @@
 
 use casebridge::clock::{Clock as _, SystemClock};
 use casebridge::config::{Config, QueueConfig};
-use casebridge::entities::{CaseMapping, Global, Side};
+use casebridge::entities::{CaseMapping, Global, Side, Sides};
 use casebridge::queue::embedded::{self, DeadLetter};
 use casebridge::sqlite;
 use casebridge::store::StoreUrl;
@@ -174,6 +174,10 @@ fn show_whole(mapping: &CaseMapping, global: &Global) {
         (None, false, None) => "open".to_owned(),
     };
     println!("state: {state}");
+    if let Some(order) = &mapping.state.linked_by {
+        let reason = order.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        println!("linked by {} at {}{reason}", order.by, at(order.since));
+    }
     println!("copies: {}", mapping.ledger.len());
     match (&mapping.last_error, &mapping.state.failing) {
         (None, _) => println!("last error: none"),
@@ -203,8 +207,7 @@ pub(super) async fn operate(config: &Config, case: &str, verb: &Verb) -> anyhow:
     let parts = Parts::build(config).await?;
     let pairs = tasks::find_pairs(&parts.deps, case).await?;
     anyhow::ensure!(!pairs.is_empty(), "no pair has the case {case}");
-    let user = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
-    let by = format!("{} (command line)", user.as_deref().unwrap_or("somebody"));
+    let by = operator();
     for mapping in pairs {
         let id = mapping.id;
         let taken = tasks::operate(&parts.deps, mapping, verb, &by).await?;
@@ -214,6 +217,38 @@ pub(super) async fn operate(config: &Config, case: &str, verb: &Verb) -> anyhow:
         for (side, taken) in taken {
             println!("{side}: {}", taken.name());
         }
+    }
+    Ok(true)
+}
+
+/// Returns the name of whoever runs the command.
+fn operator() -> String {
+    let user = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+    format!("{} (command line)", user.as_deref().unwrap_or("somebody"))
+}
+
+/// Makes a pair of two cases.
+pub(super) async fn link(
+    config: &Config,
+    google: &str,
+    company: &str,
+    reason: Option<&str>,
+) -> anyhow::Result<bool> {
+    let parts = Parts::build(config).await?;
+    let done = tasks::link(&parts.deps, Sides { google, company }, reason, &operator()).await?;
+    let mapping = &done.mapping;
+    println!(
+        "mapping {}: {} {} and {}",
+        mapping.id,
+        if done.is_new { "linked" } else { "these were a pair already:" },
+        name(mapping, Side::Google),
+        name(mapping, Side::Company)
+    );
+    for (side, taken) in done.syncs {
+        println!("{side}: {}", taken.name());
+    }
+    if let Some(remark) = done.remark {
+        println!("{remark}");
     }
     Ok(true)
 }

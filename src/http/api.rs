@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 
 use super::parameters::{Parameters, invalid};
 use super::{MAX_BODY, Problem, Service, not_utf8, part, read_body};
-use crate::entities::{CaseMapping, Global, GoogleCaseName, MappingId, PollMemory, Refusal, Side};
+use crate::entities::{CaseMapping, Global, GoogleCaseName, MappingId, PollMemory, Refusal, Side, Sides};
 use crate::queue::DEAD_LETTERS_KEPT;
 use crate::store::{MappingFilter, StoreError};
+use crate::tasks::hint::Taken;
 use crate::tasks::{self, LookupError, OperateError, Verb, Which};
 
 const MAX_PAGE: usize = 200;
@@ -50,6 +51,7 @@ pub fn describe(mapping: &CaseMapping, global: &Global, now: DateTime<Utc>) -> V
         "paused": mapping.paused,
         "operator_pause": mapping.state.operator_pause,
         "unlinked": mapping.state.unlinked,
+        "linked_by": mapping.state.linked_by,
         "skipped": mapping.state.skipped,
         "gone": mapping.gone,
         "missing": {
@@ -223,11 +225,43 @@ pub(super) async fn act(
     for mapping in pairs_of(&service, &case).await? {
         let id = mapping.id;
         let taken = tasks::operate(&service.deps, mapping, &verb, ADMIN).await.map_err(not_done)?;
-        let taken: serde_json::Map<String, Value> =
-            taken.into_iter().map(|(side, taken)| (side.name().to_owned(), taken.name().into())).collect();
-        done.push(json!({ "ID": id, "action": verb.name(), "syncs": taken }));
+        done.push(json!({ "ID": id, "action": verb.name(), "syncs": self::taken(taken) }));
     }
     Ok(Json(json!({ "mappings": done })))
+}
+
+/// Links two cases that exist, by the order of an operator.
+pub(super) async fn link(State(service): State<Service>, body: Body) -> Result<Json<Value>, Problem> {
+    let body = read_body(body, MAX_BODY).await?;
+    let asked: AskedLink = serde_json::from_slice(&body).map_err(|_| {
+        let detail =
+            r#"it must be JSON like {"google_case": "51234456", "company_case": "SUP-3", "reason": "…"}, with no other field"#;
+        Problem::new(StatusCode::BAD_REQUEST, "The body is not valid").detail(detail.to_owned())
+    })?;
+    let cases = Sides { google: asked.google_case.as_str(), company: asked.company_case.as_str() };
+    let done = tasks::link(&service.deps, cases, asked.reason.as_deref(), ADMIN).await.map_err(not_done)?;
+    let global = service.deps.store.global().await.map_err(unavailable)?;
+    Ok(Json(json!({
+        "new": done.is_new,
+        "syncs": taken(done.syncs),
+        "remark": done.remark,
+        "mapping": describe_whole(&done.mapping, &global, service.deps.clock.now()),
+    })))
+}
+
+/// Returns what became of the sync of each side, as JSON for people.
+fn taken(syncs: Vec<(Side, Taken)>) -> serde_json::Map<String, Value> {
+    syncs.into_iter().map(|(side, taken)| (side.name().to_owned(), taken.name().into())).collect()
+}
+
+/// Fields of the body that names two cases to be linked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AskedLink {
+    google_case: String,
+    company_case: String,
+    #[serde(default)]
+    reason: Option<String>,
 }
 
 /// Fields of the body of an action.

@@ -37,6 +37,7 @@ const fn about(endpoint: Endpoint) -> (&'static str, &'static str) {
         Endpoint::PairList => ("GET", "the page with all pairs"),
         Endpoint::PairPage => ("GET", "the page of one pair"),
         Endpoint::PairAction => ("POST", "an action on one pair, from its page"),
+        Endpoint::LinkForm => ("POST", "links two cases, from the overview"),
         Endpoint::Healthz => ("GET", "200: the process answers"),
         Endpoint::Readyz => ("GET", "200: the configuration and the store are ready"),
         Endpoint::HealthzSync => ("GET", "200: both polls are recent"),
@@ -49,6 +50,7 @@ const fn about(endpoint: Endpoint) -> (&'static str, &'static str) {
         Endpoint::ActOnPair => {
             ("POST", "an action on the pair of a case: retry, pause, resume, unlink, skip")
         }
+        Endpoint::Link => ("POST", "links two cases that exist"),
         Endpoint::DeadLetters => ("GET", "tasks that the embedded queue gave up, the latest first"),
         Endpoint::OpenApi => ("GET", "this interface in OpenAPI 3.1, to generate a client from"),
         Endpoint::Global => ("GET", "how far the polls have come"),

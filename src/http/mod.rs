@@ -110,6 +110,8 @@ pub enum Endpoint {
     PairPage,
     /// `POST`: does an action on one pair, for its page.
     PairAction,
+    /// `POST`: links two cases, for the overview.
+    LinkForm,
     /// `GET`: succeeds if the process answers.
     Healthz,
     /// `GET`: succeeds if configuration and store are ready.
@@ -126,6 +128,8 @@ pub enum Endpoint {
     Pair,
     /// `POST`: does an action of an operator on the pairs of one case: retry, pause, resume, unlink, skip.
     ActOnPair,
+    /// `POST`: links two cases that exist.
+    Link,
     /// `GET`: lists the tasks that the queue gave up.
     DeadLetters,
     /// `GET`: describes this interface in OpenAPI 3.1.
@@ -148,6 +152,7 @@ pub const ROUTES: &[(Endpoint, &str, Access)] = &[
     (Endpoint::SignIn, "/signin", Access::Open),
     (Endpoint::SignOut, "/signout", Access::Open),
     (Endpoint::PairList, "/cases", Access::Operators),
+    (Endpoint::LinkForm, "/cases/link", Access::Operators),
     (Endpoint::PairPage, "/cases/{id}", Access::Operators),
     (Endpoint::PairAction, "/cases/{id}/{action}", Access::Operators),
     (Endpoint::Healthz, "/healthz", Access::Open),
@@ -156,6 +161,7 @@ pub const ROUTES: &[(Endpoint, &str, Access)] = &[
     (Endpoint::Mappings, "/api/mappings", Access::People),
     (Endpoint::Mapping, "/api/mappings/{id}", Access::People),
     (Endpoint::Pairs, "/api/v1/mappings", Access::People),
+    (Endpoint::Link, "/api/v1/mappings/link", Access::People),
     (Endpoint::Pair, "/api/v1/mappings/{case}", Access::People),
     (Endpoint::ActOnPair, "/api/v1/mappings/{case}/{action}", Access::People),
     (Endpoint::DeadLetters, "/api/v1/dead-letters", Access::People),
@@ -226,6 +232,7 @@ fn handler(endpoint: Endpoint) -> MethodRouter<Service> {
         Endpoint::PairList => get(page::list),
         Endpoint::PairPage => get(page::pair),
         Endpoint::PairAction => post(page::act),
+        Endpoint::LinkForm => post(page::link),
         Endpoint::Healthz => get(|| async { Json(json!({ "status": "ok" })) }),
         Endpoint::Readyz => get(readyz),
         Endpoint::HealthzSync => get(healthz_sync),
@@ -234,6 +241,7 @@ fn handler(endpoint: Endpoint) -> MethodRouter<Service> {
         Endpoint::Pairs => get(api::pairs),
         Endpoint::Pair => get(api::pair),
         Endpoint::ActOnPair => post(api::act),
+        Endpoint::Link => post(api::link),
         Endpoint::DeadLetters => get(api::dead_letters),
         Endpoint::OpenApi => get(|| async { ([(header::CONTENT_TYPE, "application/json")], OPENAPI) }),
         Endpoint::Global => get(api::global),

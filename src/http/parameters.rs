@@ -33,6 +33,8 @@ const fn known(endpoint: Endpoint) -> Option<&'static [&'static str]> {
         | Endpoint::SignIn
         | Endpoint::SignOut
         | Endpoint::PairAction
+        | Endpoint::LinkForm
+        | Endpoint::Link
         | Endpoint::Healthz
         | Endpoint::Readyz
         | Endpoint::HealthzSync

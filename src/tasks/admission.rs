@@ -193,7 +193,7 @@ pub(super) fn set_name(mapping: &mut CaseMapping, name: &FirstSeen) {
 
 /// Returns the address that a Google case names in its description, if it is not the configured CRM's (`R31`: an ID is valid only in its
 /// own system). The case then belongs to another service desk.
-fn desk_of_another<'a>(deps: &Deps, case: &'a Found) -> Option<&'a str> {
+pub(super) fn desk_of_another<'a>(deps: &Deps, case: &'a Found) -> Option<&'a str> {
     let (address, home) = (case.counterpart_address.as_deref()?, deps.home()?);
     (!markers::is_within(address, home)).then_some(address)
 }
@@ -353,15 +353,9 @@ pub(super) async fn complete(
             set_name(mapping, name);
             return corrected;
         }
-        set_name(mapping, name);
-        mapping.linked_at = Some(now);
-        let created = mapping.pending_creation.take().is_some();
-        mapping.recover();
-        if created {
-            mapping.born_open();
+        if join(mapping, name, case, now) {
             mapping.state.turn.fresh = side == Side::Company && !statuses.is_empty();
         }
-        mapping.dirty[side].get_or_insert(Dirty { case_updated_at: case.updated_at, ..Dirty::since(now) });
         true
     })
     .await?;
@@ -370,6 +364,19 @@ pub(super) async fn complete(
         None => deps.store.get(id).await?.ok_or(StoreError::Gone(id))?,
     };
     Ok(Admission::Existing(mapping))
+}
+
+/// Adds a case that was found to the mapping that waits for it, and begins to relink. Returns true if the mapping waited for its creation.
+pub(super) fn join(mapping: &mut CaseMapping, name: &FirstSeen, case: &Found, now: DateTime<Utc>) -> bool {
+    set_name(mapping, name);
+    mapping.linked_at = Some(now);
+    let created = mapping.pending_creation.take().is_some();
+    mapping.recover();
+    if created {
+        mapping.born_open();
+    }
+    mapping.dirty[name.side()].get_or_insert(Dirty { case_updated_at: case.updated_at, ..Dirty::since(now) });
+    created
 }
 
 #[cfg(test)]

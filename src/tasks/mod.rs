@@ -11,6 +11,7 @@ mod detect_outages;
 mod edits;
 mod effects;
 pub mod hint;
+mod link;
 mod lookup;
 mod operate;
 mod people;
@@ -58,6 +59,7 @@ pub use check::{
     check_store, check_system, name_of_side, system_name,
 };
 pub use effects::check_effects;
+pub use link::{Linked, link};
 pub use lookup::{LookupError, find_pairs, find_stored};
 pub use operate::{OperateError, Verb, operate};
 pub use people::Which;

@@ -9,7 +9,7 @@ use crate::entities::{CaseMapping, FirstSeen, ItemKind, MappingId, Order, Side, 
 use crate::store::{StoreError, modify};
 
 /// Maximum length of a reason and of an operator's name, in bytes.
-const MAX_WORDS: usize = 500;
+pub(super) const MAX_WORDS: usize = 500;
 
 /// Action of an operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -221,7 +221,10 @@ fn not_held(mapping: &CaseMapping) -> Result<(), String> {
 }
 
 /// Marks both sides as dirty and queues their syncs.
-async fn sync_both(deps: &Deps, mapping: &CaseMapping) -> Result<Vec<(Side, Taken)>, OperateError> {
+pub(super) async fn sync_both(
+    deps: &Deps,
+    mapping: &CaseMapping,
+) -> Result<Vec<(Side, Taken)>, OperateError> {
     let cases = [
         mapping.google_case_name.clone().map(FirstSeen::Google),
         mapping.company_case_id.clone().map(FirstSeen::Company),

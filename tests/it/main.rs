@@ -23,6 +23,7 @@ mod google_files;
 mod hostile_crm;
 mod jira_adapter;
 mod jira_scenarios;
+mod linking;
 mod logs;
 mod network;
 mod networks;

@@ -20,6 +20,7 @@ use chrono::Duration;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Map, Value, json};
 
+use casebridge_testkit::harness::desk::NewCompanyCase;
 use casebridge_testkit::harness::jira::JiraKind;
 use casebridge_testkit::harness::{INTERNAL_TOKEN, World};
 
@@ -384,6 +385,7 @@ const TASK: &str = "/tasks/{task}";
 const PAIRS: &str = "/api/v1/mappings";
 const PAIR: &str = "/api/v1/mappings/{case}";
 const ACT: &str = "/api/v1/mappings/{case}/{action}";
+const LINK: &str = "/api/v1/mappings/link";
 
 #[tokio::test]
 async fn the_answers_of_the_service_are_those_that_are_described() {
@@ -442,6 +444,16 @@ async fn the_answers_of_the_service_are_those_that_are_described() {
     ] {
         api.post(at, TASK, path, body, status).await;
     }
+    let other = world.google_case("Another");
+    let alone = world.desk.opens(NewCompanyCase::new("Alone")).await;
+    for (google, company, status) in
+        [(&google, &company, 200), (&other, &company, 409), (&other, &alone, 200)]
+    {
+        let body = json!({ "google_case": google, "company_case": company, "reason": "a test" });
+        api.post(at, LINK, LINK, body, status).await;
+    }
+    api.post(at, LINK, LINK, json!({ "google_case": google }), 400).await;
+    api.post(at, LINK, LINK, json!({ "reason": "x".repeat(70_000) }), 413).await;
     let comment = world.google_says(&google, "not to be carried");
     for (action, body, status) in [
         ("retry", json!({}), 200),
@@ -493,6 +505,11 @@ async fn the_answers_to_wrong_callers_and_in_trouble_are_those_that_are_describe
     api.ask(guarded, ("post", "/signin"), "/signin", 403, form("wrong")).await;
     api.ask(guarded, ("post", "/signout"), "/signout", 303, form("")).await;
     let as_admin = |request: RequestBuilder| request.bearer_auth(ADMIN).form(&[("reason", "a migration")]);
+    let cases = |request: RequestBuilder| {
+        request.bearer_auth(ADMIN).form(&[("google", "organizations/123/cases/1"), ("company", "SUP-1")])
+    };
+    api.ask(guarded, ("post", "/cases/link"), "/cases/link", 409, cases).await;
+    api.ask(guarded, ("post", "/cases/link"), "/cases/link", 400, as_admin).await;
     api.ask(guarded, ("post", "/cases/{id}/{action}"), "/cases/1/dry-run", 200, as_admin).await;
     api.ask(guarded, ("post", "/cases/{id}/{action}"), "/cases/1/pause", 303, as_admin).await;
     api.ask(guarded, ("post", "/cases/{id}/{action}"), "/cases/1/pause", 409, as_admin).await;
@@ -548,6 +565,7 @@ fn full(world: &World) -> CaseMapping {
     let state = &mut mapping.state;
     state.operator_pause = Some(order());
     state.unlinked = Some(order());
+    state.linked_by = Some(order());
     state.skipped = vec![Skipped {
         side: Side::Google,
         id: "77".to_owned(),

@@ -6,7 +6,7 @@ use casebridge::clock::SystemClock;
 use casebridge::entities::Side;
 use casebridge::sandbox::csapi::{Author, CLASSIFICATION_ID, NewCase, Priority, SandboxCsapi};
 use casebridge::sandbox::faults::{Effect, Fault};
-use casebridge::sandbox::jira::{SandboxJira, SandboxJiraSettings};
+use casebridge::sandbox::jira::{NewIssue, SandboxJira, SandboxJiraSettings};
 use casebridge::store::{MappingFilter, SqliteStore, Store as _};
 use casebridge::tasks;
 use chrono::Duration;
@@ -198,7 +198,9 @@ async fn each_action_is_a_command() {
         priority: Priority::P2,
         author: Author::customer("Grace Hopper"),
     };
-    let google = csapi.create_case(case).unwrap().name;
+    let google = csapi.create_case(case.clone()).unwrap().name;
+    let other = csapi.create_case(case).unwrap().name;
+    let alone = jira.create_issue(NewIssue::new("Alone")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let configuration = format!(
         "[google]\nparent = \"organizations/123\"\nauth = \"none\"\nclassification_id = \"{CLASSIFICATION_ID}\"\n\
@@ -237,6 +239,11 @@ async fn each_action_is_a_command() {
         (&["mappings", "show", &company], 0, "broken"),
         (&["unlink", &company, "--reason", "a mistake"], 0, "unlink: done"),
         (&["mappings", "show", &company], 0, "unlinked by jane"),
+        (&["link", &google, &company], 1, "casebridge resume"),
+        (&["link", &other, "SUP-99"], 1, "shows no company case"),
+        (&["link", &other, &alone, "--reason", "opened twice"], 0, "linked"),
+        (&["link", &other, &alone], 0, "a pair already"),
+        (&["mappings", "show", &other], 0, "linked by jane (command line)"),
         (&["pause", "99999"], 1, ""),
     ] {
         let (got, text) = run(arguments).await;

@@ -16,7 +16,7 @@ use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use serde_json::{Value, json};
 
-use casebridge_testkit::harness::desk::Call;
+use casebridge_testkit::harness::desk::{Call, NewCompanyCase};
 use casebridge_testkit::harness::jira::JiraKind;
 use casebridge_testkit::harness::{World, serve};
 
@@ -383,6 +383,36 @@ async fn each_action_is_a_form_of_the_page() {
     world.settle().await;
     assert_eq!(world.copies_in_crm(&company).await, Vec::<String>::new());
     assert_shows(&browser.get("/").await, &["Paused and unlinked (1)", "a mistake"]);
+}
+
+#[tokio::test]
+async fn two_cases_are_linked_from_the_overview_and_a_refusal_says_what_to_do() {
+    let world = World::new(&JiraKind).await;
+    let google = world.google_case("Disk is slow");
+    world.desk.opens(NewCompanyCase::new("The disk is slow")).await;
+    let browser = Browser::new(world.service);
+    let overview = browser.get("/").await;
+    assert_shows(
+        &overview,
+        &["Link two cases", "<label for=\"link-google\">", "<label for=\"link-company\">"],
+    );
+    let token = form_token(&overview.text);
+    let send = async |token: &str, google: &str, company: &str| {
+        let form = [("token", token), ("google", google), ("company", company), ("reason", "opened twice")];
+        browser.send("/cases/link", &form).await
+    };
+    assert_eq!(send("", &google, "SUP-1").await.status, 403);
+    assert_eq!(send(&token, " ", "SUP-1").await.status, 400);
+    assert_eq!(world.mappings().await.len(), 0);
+    let unseen = send(&token, &google, "SUP-99").await;
+    assert_eq!(unseen.status, 409);
+    assert_shows(&unseen, &["<h1>The pair does not allow this</h1>", "shows no company case SUP-99"]);
+    let linked = send(&token, &google, "SUP-1").await;
+    let pair = format!("/cases/{}", world.mapping().await.id);
+    assert_eq!(linked.location, Some(format!("{pair}?done=link-unflagged")), "{}", linked.text);
+    let page = browser.get(&linked.location.unwrap()).await;
+    assert_shows(&page, &["set its flag now", "by somebody at this machine (opened twice)"]);
+    assert_eq!(send(&token, &google, "SUP-1").await.location, Some(format!("{pair}?done=was-linked")));
 }
 
 const AUDIENCE: &str = "/projects/123/apps/cases";

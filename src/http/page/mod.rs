@@ -21,7 +21,7 @@ use url::form_urlencoded;
 
 use super::parameters::{Parameters, invalid};
 use super::{Problem, Service, api, index, part, read_body};
-use crate::entities::{CaseMapping, MappingId, Side};
+use crate::entities::{CaseMapping, MappingId, Side, Sides};
 use crate::tasks::{
     self, Caller, Mode, Outcome, SyncCompanyCase, SyncGoogleCase, Task, TaskReport, Verb, Which,
 };
@@ -172,6 +172,34 @@ pub(super) async fn act(
             _ => return Err(Problem::new(StatusCode::NOT_FOUND, "There is no such action")),
         };
         Ok(Redirect::to(&format!("/cases/{}?done={code}", mapping.id)).into_response())
+    };
+    done.await.unwrap_or_else(|problem| refused(&service, &headers, problem))
+}
+
+/// `POST /cases/link`: links two cases that exist, and sends the browser to their pair.
+pub(super) async fn link(
+    State(service): State<Service>,
+    Extension(operator): Extension<Operator>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let done = async {
+        let form = form(body).await?;
+        gate::check_form(&service, &operator, &headers, form.get("token").map(String::as_str))?;
+        let field = |name: &str| form.get(name).map(|text| text.trim()).unwrap_or_default();
+        let cases = Sides { google: field("google"), company: field("company") };
+        if cases.google.is_empty() || cases.company.is_empty() {
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "A field is empty")
+                .detail("name the Google case and the company case".to_owned()));
+        }
+        let done = tasks::link(&service.deps, cases, Some(field("reason")), &operator.name).await;
+        let done = done.map_err(api::not_done)?;
+        let code = match (done.is_new, done.remark.is_some()) {
+            (false, _) => "was-linked",
+            (true, false) => "link",
+            (true, true) => "link-unflagged",
+        };
+        Ok(Redirect::to(&format!("/cases/{}?done={code}", done.mapping.id)).into_response())
     };
     done.await.unwrap_or_else(|problem| refused(&service, &headers, problem))
 }

@@ -9,7 +9,7 @@ use maud::{Markup, html};
 
 use super::super::polls::PollFailure;
 use super::super::{Health, Problem, Service, api, health, poll_limits};
-use super::gate::Operator;
+use super::gate::{self, Operator};
 use super::layout::{self, Tone, rough_words, when, when_known, word};
 use crate::entities::{CaseMapping, Global, MappingId, Side, Sides};
 use crate::store::{MappingFilter, StoreError};
@@ -136,6 +136,7 @@ pub(super) async fn show(
             p { "There are more open pairs than this page reads (" (MOST_READ) "). " a href="/cases?filter=late" { "List all that are late" } "." }
         }
         (systems(deps, &facts, now))
+        (link_form(&gate::form_token(service, operator)))
     };
     Ok(layout::page(StatusCode::OK, &head.title, operator.signed_in, &content))
 }
@@ -176,6 +177,36 @@ pub(super) fn search_form(query: &str) -> Markup {
                 }
                 p id="q-help" class="small soft" {
                     "Key, ID or address of a company case; name, number or address of a Google case. Titles are not kept here: find them in the service desk."
+                }
+            }
+        }
+    }
+}
+
+/// Returns the form that links two cases.
+fn link_form(token: &str) -> Markup {
+    html! {
+        section aria-labelledby="link" {
+            h2 id="link" { "Link two cases" }
+            p class="small soft" {
+                "Makes a pair of a Google case and a company case that exist and have none. What stands on one of them is carried to the other; copies that stand there already are not carried again. If the company case has no flag yet, link it first and set the flag then: flagged without a pair, it gets a Google case of its own."
+            }
+            form method="post" action="/cases/link" {
+                input type="hidden" name="token" value=(token);
+                div class="row" {
+                    div class="grow" {
+                        label for="link-google" { "Google case" }
+                        input id="link-google" name="google" required maxlength="300" autocomplete="off";
+                    }
+                    div class="grow" {
+                        label for="link-company" { "Company case" }
+                        input id="link-company" name="company" required maxlength="300" autocomplete="off";
+                    }
+                    div class="grow" {
+                        label for="link-reason" { "Reason (kept and shown)" }
+                        input id="link-reason" name="reason" maxlength="300" autocomplete="off";
+                    }
+                    button class="plain" { "Link" }
                 }
             }
         }

@@ -16,7 +16,7 @@ use crate::tasks::{self, Deps, Kind, Standing, TaskReport, standing};
 const MOST_ENTRIES: usize = 40;
 
 /// Sentences after an action, by the code that the redirect carries.
-const DONE: [(&str, Tone, &str); 9] = [
+const DONE: [(&str, Tone, &str); 12] = [
     ("synced", Tone::Good, "Synced: both sides were read and carried."),
     ("sync-failed", Tone::Bad, "The sync failed; the error is below."),
     ("sync-runs", Tone::Plain, "The sync is still running. Reload the page in a moment."),
@@ -25,6 +25,13 @@ const DONE: [(&str, Tone, &str); 9] = [
     ("resume", Tone::Good, "Resumed. Syncs of both sides are queued."),
     ("unlink", Tone::Good, "Unlinked. Both cases stay as they are."),
     ("skip", Tone::Good, "The item is skipped."),
+    ("link", Tone::Good, "Linked. Syncs of both sides are queued, and carry what was written before."),
+    (
+        "link-unflagged",
+        Tone::Plain,
+        "Linked. The company case is not flagged: set its flag now, and it is carried.",
+    ),
+    ("was-linked", Tone::Plain, "The two cases were a pair already. Syncs of both sides are queued."),
     ("nothing", Tone::Plain, "There was nothing to do."),
 ];
 
@@ -305,7 +312,16 @@ fn state(mapping: &CaseMapping, now: DateTime<Utc>) -> Markup {
                 caption { "What is stored of this pair" }
                 tbody {
                     tr { th scope="row" { "Began" } td { "on the " (mapping.origin) " side, " (when(mapping.created_at, now)) } }
-                    tr { th scope="row" { "Linked" } td { (when_known(mapping.linked_at, now)) } }
+                    tr {
+                        th scope="row" { "Linked" }
+                        td {
+                            (when_known(mapping.linked_at, now))
+                            @if let Some(order) = &mapping.state.linked_by {
+                                ", by " (order.by)
+                                @if let Some(reason) = &order.reason { " (" (reason) ")" }
+                            }
+                        }
+                    }
                     tr { th scope="row" { "Last change noticed" } td { (when(mapping.new_content_at, now)) } }
                     tr { th scope="row" { "Priority" } td { @match mapping.priority { Some(priority) => (priority), None => "unknown" } } }
                     tr { th scope="row" { "Resolved" } td { @match mapping.resolved_at { Some(at) => (when(at, now)), None => "no" } } }

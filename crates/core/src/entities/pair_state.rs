@@ -304,6 +304,9 @@ pub struct PairState {
     /// Order of an operator that ended the pair although both cases exist. The mapping is kept, so that no poll links the cases again.
     #[serde(skip_serializing_if = "is_default")]
     pub unlinked: Option<Box<Order>>,
+    /// Order of an operator that linked the two cases. `None` if the connector did.
+    #[serde(skip_serializing_if = "is_default")]
+    pub linked_by: Option<Box<Order>>,
     /// Items that an operator excluded from the sync.
     #[serde(skip_serializing_if = "is_default")]
     pub skipped: Vec<Skipped>,

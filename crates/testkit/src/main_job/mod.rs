@@ -13,6 +13,7 @@ pub mod edits;
 pub mod escalation;
 pub mod feed;
 pub mod leaving;
+pub mod linking;
 pub mod outages;
 pub mod placing;
 pub mod privacy;
@@ -78,6 +79,8 @@ macro_rules! scenarios {
             leaving::cleanup_takes_a_mapping_thirty_days_after_its_case_was_resolved_and_no_sooner [ClockInHand];
             leaving::after_cleanup_an_update_of_the_old_case_doubles_nothing [ClockInHand];
             leaving::a_company_case_hidden_for_a_moment_after_linking_does_not_end_the_pair [Hiding, ClockInHand];
+            linking::two_cases_that_people_opened_apart_become_one_pair_by_an_operators_order [];
+            linking::a_pair_whose_mapping_was_lost_is_linked_again_and_nothing_is_doubled [];
             outages::a_crm_down_for_three_hours_loses_nothing_doubles_nothing_and_says_so_once_on_each_side [Faults, ClockInHand];
             outages::google_down_for_three_hours_loses_nothing_doubles_nothing_and_says_so_once_on_each_side [ClockInHand];
             outages::each_of_the_four_comments_is_tried_on_its_own [Faults, ClockInHand];
