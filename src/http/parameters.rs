@@ -22,7 +22,7 @@ const fn known(endpoint: Endpoint) -> Option<&'static [&'static str]> {
         Endpoint::Mappings => Some(&["after", "case", "filter", "limit"]),
         Endpoint::Index => Some(&["q"]),
         Endpoint::PairList => Some(&["after", "filter"]),
-        Endpoint::PairPage => Some(&["done"]),
+        Endpoint::PairPage => Some(&["done", "plan"]),
         Endpoint::DeadLetters => Some(&["limit"]),
         Endpoint::Pairs => Some(&["after", "filter", "limit"]),
         // A CRM may append parameters to the configured address: Jira Data Center adds `user_id` and `user_key`. None of them is read, since

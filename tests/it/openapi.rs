@@ -408,6 +408,7 @@ async fn the_answers_of_the_service_are_those_that_are_described() {
         ("/signin", "/signin", 200),
         ("/cases", "/cases", 200),
         ("/cases/{id}", "/cases/1", 200),
+        ("/cases/{id}", "/cases/1?plan=1", 200),
         ("/cases/{id}", "/cases/99", 404),
         ("/api/mappings", "/api/mappings?filter=open&limit=1&after=0", 200),
         ("/api/mappings", "/api/mappings?case=SUP-1", 200),

@@ -415,6 +415,27 @@ async fn two_cases_are_linked_from_the_overview_and_a_refusal_says_what_to_do() 
     assert_eq!(send(&token, &google, "SUP-1").await.location, Some(format!("{pair}?done=was-linked")));
 }
 
+#[tokio::test]
+async fn the_page_of_a_pair_shows_what_would_happen_now_only_if_asked() {
+    let world = World::new(&JiraKind).await;
+    let (google, company) = world.pair().await;
+    let comment = world.google_says(&google, "what would happen");
+    let browser = Browser::new(world.service);
+    let path = format!("/cases/{}", world.mapping().await.id);
+    world.company_faults().clear_calls();
+    let page = browser.get(&path).await;
+    assert_shows(&page, &["What would happen now", "Show the plan"]);
+    assert!(world.company_faults().calls().is_empty(), "it costs calls");
+    let page = browser.get(&format!("{path}?plan=1")).await;
+    assert_shows(
+        &page,
+        &["Nothing was changed.", "From Google", "copy comment", &comment, "Show the plan again"],
+    );
+    assert!(!page.text.contains("what would happen<"), "no content of a comment is shown");
+    assert_eq!(world.copies_in_crm(&company).await, Vec::<String>::new());
+    assert_eq!(browser.get(&format!("{path}?plan=yes")).await.status, 400);
+}
+
 const AUDIENCE: &str = "/projects/123/apps/cases";
 
 /// Identity-Aware Proxy: a key, and the address of its key set.

@@ -28,6 +28,7 @@ use crate::tasks::{
 
 pub(super) use gate::{Operator, operator};
 use layout::page;
+use pair::PlanNow;
 
 /// Maximum size of a form, in bytes.
 const MAX_FORM: usize = 16 * 1024;
@@ -124,7 +125,15 @@ pub(super) async fn pair(
     let shown = async {
         let mapping = mapping_of(&service, &part(id)?).await?;
         let global = service.deps.store.global().await.map_err(api::unavailable)?;
-        Ok(pair::show(&service, &operator, &mapping, &global, parameters.text("done")))
+        let plan = match parameters.text("plan") {
+            None => PlanNow::NotAsked,
+            Some("1") => {
+                let reports = run(&service, &operator, &mapping, Mode::DryRun).await?;
+                reports.map_or(PlanNow::TakesLonger, PlanNow::Known)
+            }
+            Some(_) => return Err(invalid("plan must be 1".to_owned())),
+        };
+        Ok(pair::show(&service, &operator, &mapping, &global, parameters.text("done"), &plan))
     };
     shown.await.unwrap_or_else(|problem| refused(&service, &headers, problem))
 }

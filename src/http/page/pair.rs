@@ -35,6 +35,17 @@ const DONE: [(&str, Tone, &str); 12] = [
     ("nothing", Tone::Plain, "There was nothing to do."),
 ];
 
+/// Plan as of now on the page of a pair.
+#[derive(Debug)]
+pub(super) enum PlanNow {
+    /// Nobody has asked for it.
+    NotAsked,
+    /// Its dry run takes longer than the page waits.
+    TakesLonger,
+    /// Reports of the dry run of each side.
+    Known(Vec<(Side, TaskReport)>),
+}
+
 /// Returns the page of a pair. `done` is the code of the action before it.
 pub(super) fn show(
     service: &Service,
@@ -42,6 +53,7 @@ pub(super) fn show(
     mapping: &CaseMapping,
     global: &Global,
     done: Option<&str>,
+    plan: &PlanNow,
 ) -> Response {
     let now = service.deps.clock.now();
     let standing = standing(mapping, global, &service.deps.settings.tolerances, now);
@@ -54,6 +66,7 @@ pub(super) fn show(
         (head(mapping, &standing, &name, now))
         (sides(&service.deps, mapping, global, now))
         (refused(mapping, now))
+        (what_would_happen(&service.deps, mapping, plan, now))
         (actions(mapping, &standing, &gate::form_token(service, operator)))
         (ledger(mapping, now))
         (state(mapping, now))
@@ -341,24 +354,61 @@ pub(super) fn plan(
     reports: &[(Side, TaskReport)],
 ) -> Response {
     let name = pair_name(mapping);
-    let steps = |report: &TaskReport| -> Vec<String> {
-        let plan = report.shown.get("plan").and_then(Value::as_array);
-        plan.into_iter().flatten().filter_map(|step| step.as_str().map(str::to_owned)).collect()
-    };
     let content = html! {
         h1 { "Dry run of " (name) }
         p role="status" { "Nothing was changed. A sync would do this now:" }
         @for (side, report) in reports {
             section {
                 h2 { "From " (tasks::name_of_side(deps, *side)) }
-                @if let Some(detail) = &report.detail { p { (detail) } }
-                @if let Some(title) = report.shown.get("title").and_then(Value::as_str) { p { "Title: " (title) } }
-                @let steps = steps(report);
-                @if !steps.is_empty() { ol class="plan" { @for step in steps { li { (step) } } } }
-                @else if report.detail.is_none() { p class="soft" { "Nothing." } }
+                (steps(report))
             }
         }
         p { a href={ "/cases/" (mapping.id) } { "Back to the pair" } }
     };
     layout::page(StatusCode::OK, &format!("Dry run of {name}"), operator.signed_in, &content)
+}
+
+/// Returns the steps of one side's plan, in the words of a dry run.
+fn steps(report: &TaskReport) -> Markup {
+    let plan = report.shown.get("plan").and_then(Value::as_array);
+    let steps: Vec<&str> = plan.into_iter().flatten().filter_map(Value::as_str).collect();
+    html! {
+        @if let Some(detail) = &report.detail { p { (detail) } }
+        @if let Some(title) = report.shown.get("title").and_then(Value::as_str) { p { "Title: " (title) } }
+        @if !steps.is_empty() { ol class="plan" { @for step in steps { li { (step) } } } }
+        @else if report.detail.is_none() { p class="soft" { "Nothing." } }
+    }
+}
+
+/// Returns the section with the plan as of now, or with the button that asks for it.
+fn what_would_happen(
+    deps: &Deps,
+    mapping: &CaseMapping,
+    plan: &PlanNow,
+    now: DateTime<Utc>,
+) -> Markup {
+    let button = match plan {
+        PlanNow::NotAsked => "Show the plan",
+        PlanNow::TakesLonger | PlanNow::Known(_) => "Show the plan again",
+    };
+    html! {
+        section id="plan" aria-labelledby="plan-title" {
+            h2 id="plan-title" { "What would happen now" }
+            @match plan {
+                PlanNow::NotAsked => { p class="small soft" { "Reads both cases, which takes a few calls to each system, and changes nothing." } }
+                PlanNow::TakesLonger => { p role="status" { "Both cases are still being read. Ask again in a moment." } }
+                PlanNow::Known(reports) => {
+                    p role="status" { "As of " (now.format("%H:%M:%S").to_string()) " UTC. Nothing was changed. A sync would do this:" }
+                    @for (side, report) in reports {
+                        h3 { "From " (tasks::name_of_side(deps, *side)) }
+                        (steps(report))
+                    }
+                }
+            }
+            form method="get" action={ "/cases/" (mapping.id) "#plan" } {
+                input type="hidden" name="plan" value="1";
+                button class="plain" { (button) }
+            }
+        }
+    }
 }
