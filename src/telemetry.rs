@@ -1,6 +1,7 @@
 //! Metrics, and logs as a terminal or Cloud Logging reads them.
 
 mod logs;
+pub mod recent;
 mod trace;
 
 use std::fmt::Write as _;
@@ -116,6 +117,8 @@ pub struct Metrics {
     pub store_free_bytes: Family<StoreLabels, Gauge>,
     /// Tasks that the queue gave up within the last day, as of the latest answer to `GET /metrics`; absent if the queue keeps no record.
     pub dead_letters: Family<DeadLetterLabels, Gauge>,
+    /// Course of the last day, which the operators' page draws.
+    pub recent: recent::Recent,
     /// Task runs by outcome.
     pub tasks: Family<TaskLabels, Counter>,
     /// Duration of a task run, in seconds, by task and outcome.
@@ -196,6 +199,7 @@ impl Default for Metrics {
             failing_pairs: Gauge::default(),
             missing_cases: Gauge::default(),
             pairs_checked_timestamp_seconds: Gauge::default(),
+            recent: recent::Recent::default(),
             tasks: Family::default(),
             task_seconds: Family::new_with_constructor(seconds),
             upstream_calls: Family::default(),

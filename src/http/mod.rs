@@ -202,6 +202,7 @@ struct Open {
 /// Builds the service's router. It needs the peer's address, which [`serve()`] supplies.
 pub fn router(service: Service) -> Router {
     service.deps.metrics.start_time_seconds.set(service.deps.clock.now().timestamp());
+    service.deps.metrics.recent.begin(service.deps.clock.now());
     let mut router = Router::new();
     for (endpoint, path, access) in ROUTES {
         let guard = (service.clone(), *endpoint, *access);

@@ -342,6 +342,7 @@ impl Upstream {
         // seconds' worth, a task's few calls do not wait, and no minute sees more than 7/6 of the limit.
         let burst = NonZeroU32::new(minute.get() / 6).unwrap_or(NonZeroU32::MIN);
         let limiter = RateLimiter::direct(Quota::per_minute(minute).allow_burst(burst));
+        metrics.recent.limit(settings.name, minute);
         Ok(Self {
             settings,
             http,
@@ -917,6 +918,7 @@ impl Upstream {
             labels.status
         );
         self.metrics.upstream_calls.get_or_create(&labels).inc();
+        self.metrics.recent.called(self.clock.now(), self.settings.name);
         let failure = match outcome {
             Ok(response) => {
                 // An upload takes as long as it takes, and its answer may be dated at its end or before, so it is not measured.

@@ -466,12 +466,15 @@ impl<'a> Session<'a> {
         written: Option<String>,
     ) {
         self.deps.metrics.carried.get_or_create(&CarriedLabels { kind, to: to.name() }).inc();
+        self.deps.metrics.recent.carried(self.deps.clock.now(), kind);
         self.carried.push(CarriedItem { kind, to: to.name(), source, written });
     }
 
     pub(super) fn propagated(&self, to: Side, created_at: Option<DateTime<Utc>>) {
         if let Some(created_at) = created_at {
-            let seconds = (self.deps.clock.now() - created_at).as_seconds_f64().max(0.0);
+            let now = self.deps.clock.now();
+            let seconds = (now - created_at).as_seconds_f64().max(0.0);
+            self.deps.metrics.recent.propagated(now, seconds);
             self.deps
                 .metrics
                 .propagation_seconds

@@ -436,6 +436,36 @@ async fn the_page_of_a_pair_shows_what_would_happen_now_only_if_asked() {
     assert_eq!(browser.get(&format!("{path}?plan=yes")).await.status, 400);
 }
 
+#[tokio::test]
+async fn the_overview_draws_the_last_day_with_words_for_whoever_does_not_see_it() {
+    let world = World::new(&JiraKind).await;
+    let (google, _) = world.pair().await;
+    let browser = Browser::new(world.service);
+    assert_shows(
+        &browser.get("/").await,
+        &["since it started at 09:00 UTC", "No comment and no file was carried yet."],
+    );
+    world.google_says(&google, "one");
+    world.google_attaches(&google, "log.txt", b"a log");
+    world.settle().await;
+    let page = browser.get("/").await;
+    assert_shows(
+        &page,
+        &[
+            "1 comment and 1 file, to both sides.",
+            "Of 2 comments and files, half arrived within ",
+            "<svg class=\"plot\" viewBox=\"0 0 320 150\" role=\"img\" aria-labelledby=\"plot-latency-t plot-latency-d\">",
+            "<title id=\"plot-carried-t\">Carried each hour</title>",
+            "<caption>Carried each hour</caption>",
+            "09:00 UTC",
+        ],
+    );
+    assert!(!page.text.contains(" style="), "{}", page.text);
+    // A day later, nothing of it is left.
+    world.clock().advance(Duration::hours(25));
+    assert_shows(&browser.get("/").await, &["0 comments and 0 files, to both sides."]);
+}
+
 const AUDIENCE: &str = "/projects/123/apps/cases";
 
 /// Identity-Aware Proxy: a key, and the address of its key set.

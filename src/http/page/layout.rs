@@ -253,6 +253,11 @@ mod tests {
                 let contrast = contrast(colour(text), colour(ground));
                 assert!(contrast >= 4.5, "{text} on {ground}: {contrast}");
             }
+            // Shapes that carry a meaning (WCAG 2.2, 1.4.11).
+            for shape in ["bar", "bar-two", "bad"] {
+                let contrast = contrast(colour(shape), colour("ground"));
+                assert!(contrast >= 3.0, "{shape}: {contrast}");
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ mod gate;
 mod layout;
 mod overview;
 mod pair;
+mod plots;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

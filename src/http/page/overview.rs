@@ -11,6 +11,7 @@ use super::super::polls::PollFailure;
 use super::super::{Health, Problem, Service, api, health, poll_limits};
 use super::gate::{self, Operator};
 use super::layout::{self, Tone, rough_words, when, when_known, word};
+use super::plots;
 use crate::entities::{CaseMapping, Global, MappingId, Side, Sides};
 use crate::store::{MappingFilter, StoreError};
 use crate::tasks::{self, Deps, Kind, Standing, Which, standing};
@@ -136,6 +137,7 @@ pub(super) async fn show(
             p { "There are more open pairs than this page reads (" (MOST_READ) "). " a href="/cases?filter=late" { "List all that are late" } "." }
         }
         (systems(deps, &facts, now))
+        (plots::section(deps, now))
         (link_form(&gate::form_token(service, operator)))
     };
     Ok(layout::page(StatusCode::OK, &head.title, operator.signed_in, &content))
@@ -221,7 +223,7 @@ struct Headline {
     tone: Tone,
 }
 
-fn count(number: usize, one: &str, many: &str) -> String {
+pub(super) fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
