@@ -63,6 +63,11 @@ const PASSED_ON: [&str; 11] = [
     "cf-connecting-ip",
 ];
 
+/// True if a proxy has passed the request on, so that the peer's address is the proxy's.
+pub(super) fn was_passed_on(headers: &HeaderMap) -> bool {
+    PASSED_ON.iter().any(|name| headers.contains_key(*name))
+}
+
 /// Requests of a browser that count as those of a person at this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Browser {

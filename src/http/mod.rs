@@ -215,6 +215,7 @@ pub fn router(service: Service) -> Router {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "This method is not allowed here").into_response()
         })
         .layer(Extension(Arc::<Open>::default()))
+        .layer(Extension(Arc::<page::SignIns>::default()))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(axum::middleware::from_fn(unambiguous))
         .layer(axum::middleware::from_fn(logged))

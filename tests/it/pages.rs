@@ -1,6 +1,6 @@
 //! Pages for operators: what they show, who may use them, and what their forms do.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::{Json, Router};
 use base64::Engine as _;
@@ -464,6 +464,40 @@ async fn the_overview_draws_the_last_day_with_words_for_whoever_does_not_see_it(
     // A day later, nothing of it is left.
     world.clock().advance(Duration::hours(25));
     assert_shows(&browser.get("/").await, &["0 comments and 0 files, to both sides."]);
+}
+
+#[tokio::test]
+async fn an_address_that_guesses_is_refused_for_a_minute_and_locks_nobody_else_out() {
+    let world = World::new(&JiraKind).await;
+    let at = world.another_instance(Platform::Local, Some(ADMIN)).await;
+    // Linux takes every address of 127.0.0.0/8 for this machine.
+    let from = |address: &str| {
+        let address: IpAddr = address.parse().unwrap();
+        let http = Client::builder().redirect(redirect::Policy::none()).local_address(address);
+        Browser { http: http.build().unwrap(), at, cookie: None }
+    };
+    let (stranger, operator) = (from("127.0.0.7"), from("127.0.0.8"));
+    for _ in 0..5 {
+        assert_eq!(stranger.send("/signin", &[("token", "guess")]).await.status, 403);
+    }
+    let refused = stranger.send("/signin", &[("token", ADMIN)]).await;
+    assert_eq!((refused.status, refused.cookie.as_deref()), (429, None));
+    assert_shows(&refused, &["5 wrong tokens within a minute", "Try again in", "<label for=\"token\">"]);
+    let plain = [("accept", "*/*"), ("sec-fetch-site", "same-origin")];
+    let problem = stranger.ask(Method::POST, "/signin", &plain, &[("token", "guess")]).await;
+    assert_eq!(problem.status, 429);
+    assert_shows(&problem, &["Too many wrong tokens"]);
+    assert_eq!(operator.send("/signin", &[("token", ADMIN)]).await.status, 303);
+    // What a proxy passes on may come from anybody: it is never refused, however many were wrong before.
+    let passed_on = [("sec-fetch-site", "same-origin"), ("via", "1.1 proxy")];
+    for _ in 0..15 {
+        let wrong = stranger.ask(Method::POST, "/signin", &passed_on, &[("token", "guess")]).await;
+        assert_eq!(wrong.status, 403);
+    }
+    assert_eq!(stranger.ask(Method::POST, "/signin", &passed_on, &[("token", ADMIN)]).await.status, 303);
+    assert_eq!(operator.send("/signin", &[("token", ADMIN)]).await.status, 303, "later, and not refused");
+    world.clock().advance(Duration::minutes(1));
+    assert_eq!(stranger.send("/signin", &[("token", ADMIN)]).await.status, 303);
 }
 
 const AUDIENCE: &str = "/projects/123/apps/cases";

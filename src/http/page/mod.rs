@@ -5,9 +5,11 @@ mod layout;
 mod overview;
 mod pair;
 mod plots;
+mod sign_ins;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -20,6 +22,7 @@ use maud::html;
 use tracing::Instrument as _;
 use url::form_urlencoded;
 
+use super::auth::was_passed_on;
 use super::parameters::{Parameters, invalid};
 use super::{Problem, Service, api, index, part, read_body};
 use crate::entities::{CaseMapping, MappingId, Side, Sides};
@@ -30,6 +33,8 @@ use crate::tasks::{
 pub(super) use gate::{Operator, operator};
 use layout::page;
 use pair::PlanNow;
+pub(super) use sign_ins::SignIns;
+use sign_ins::{Admitted, DELAY, MOST_WRONG, Sender};
 
 /// Maximum size of a form, in bytes.
 const MAX_FORM: usize = 16 * 1024;
@@ -257,11 +262,11 @@ async fn run(
     }
 }
 
-fn sign_in_page(service: &Service, status: StatusCode, wrong: bool) -> Response {
+fn sign_in_page(service: &Service, status: StatusCode, alert: Option<&str>) -> Response {
     let content = html! {
         h1 { "Sign in" }
         @if service.admin_token.is_some() {
-            @if wrong { p class="head bad" role="alert" { "That is not the admin token." } }
+            @if let Some(alert) = alert { p class="head bad" role="alert" { (alert) } }
             form method="post" action="/signin" {
                 label for="token" { "Admin token (server.admin_token)" }
                 input id="token" name="token" type="password" required autocomplete="current-password" autofocus;
@@ -278,26 +283,58 @@ fn sign_in_page(service: &Service, status: StatusCode, wrong: bool) -> Response 
 
 /// `GET /signin`.
 pub(super) async fn sign_in_form(State(service): State<Service>) -> Response {
-    sign_in_page(&service, StatusCode::OK, false)
+    sign_in_page(&service, StatusCode::OK, None)
 }
 
 /// `POST /signin`.
-pub(super) async fn sign_in(State(service): State<Service>, headers: HeaderMap, body: Body) -> Response {
+pub(super) async fn sign_in(
+    State(service): State<Service>,
+    Extension(attempts): Extension<Arc<SignIns>>,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let (headers, peer) = (parts.headers, peer(&parts.extensions));
     let done = async {
         gate::same_origin(&headers)?;
         let form = form(body).await?;
+        let sender = peer.filter(|_| !was_passed_on(&headers)).map(|peer| Sender::of(peer.ip()));
+        match attempts.admit(sender, service.deps.clock.now()) {
+            Admitted::Now => {}
+            // Slows down whoever guesses from many addresses, and refuses nobody.
+            Admitted::Later => tokio::time::sleep(DELAY).await,
+            Admitted::NotBefore(seconds) => return Ok(too_many(&service, &headers, seconds)),
+        }
         let token = form.get("token").map(String::as_str).unwrap_or_default();
         let Some(cookie) = gate::sign_in(&service, &headers, token) else {
+            attempts.was_wrong(sender, service.deps.clock.now());
             tracing::warn!("somebody sent a wrong admin token to the pages");
             if !takes_pages(&headers) {
                 return Err(Problem::new(StatusCode::FORBIDDEN, "That is not the admin token"));
             }
-            return Ok(sign_in_page(&service, StatusCode::FORBIDDEN, true));
+            let alert = Some("That is not the admin token.");
+            return Ok(sign_in_page(&service, StatusCode::FORBIDDEN, alert));
         };
         tracing::info!("somebody signed in to the pages with the admin token");
         Ok(([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response())
     };
     done.await.unwrap_or_else(|problem: Problem| refused(&service, &headers, problem))
+}
+
+/// Answers a caller whose address has sent too many wrong tokens.
+fn too_many(service: &Service, headers: &HeaderMap, seconds: i64) -> Response {
+    tracing::warn!(
+        "an address sent too many wrong admin tokens to the pages, and is refused for {seconds} s"
+    );
+    let why = format!(
+        "Your address has sent {MOST_WRONG} wrong tokens within a minute. Try again in {seconds} seconds."
+    );
+    let mut response = if takes_pages(headers) {
+        sign_in_page(service, StatusCode::TOO_MANY_REQUESTS, Some(&why))
+    } else {
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "Too many wrong tokens").detail(why).into_response()
+    };
+    response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    response
 }
 
 /// `POST /signout`.
