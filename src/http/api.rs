@@ -155,7 +155,11 @@ pub(super) async fn pairs(
     let global = store.global().await.map_err(unavailable)?;
     let page = store.list(which.filter(), after, limit).await.map_err(unavailable)?;
     let now = service.deps.clock.now();
-    let mappings = page.mappings.iter().filter(|mapping| which.holds(mapping, &global, tolerances, now));
+    let has_title = parameters.text("title").map(tasks::has_title);
+    let mappings = page.mappings.iter().filter(|mapping| {
+        which.holds(mapping, &global, tolerances, now)
+            && has_title.as_ref().is_none_or(|has_title| has_title(mapping))
+    });
     let mappings: Vec<Value> = mappings.map(|mapping| describe_whole(mapping, &global, now)).collect();
     // A page may be empty although others follow: only `next` tells the end.
     Ok(Json(json!({ "mappings": mappings, "next": page.next })))

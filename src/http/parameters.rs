@@ -24,7 +24,7 @@ const fn known(endpoint: Endpoint) -> Option<&'static [&'static str]> {
         Endpoint::PairList => Some(&["after", "filter"]),
         Endpoint::PairPage => Some(&["done", "plan"]),
         Endpoint::DeadLetters => Some(&["limit"]),
-        Endpoint::Pairs => Some(&["after", "filter", "limit"]),
+        Endpoint::Pairs => Some(&["after", "filter", "limit", "title"]),
         // A CRM may append parameters to the configured address: Jira Data Center adds `user_id` and `user_key`. None of them is read, since
         // only the message's own proof counts.
         Endpoint::Push => None,

@@ -3,8 +3,9 @@
 
 use super::Deps;
 use crate::cases::{ApiError, ApiErrorKind};
-use crate::entities::{CaseMapping, CompanyCaseId, GoogleCaseName, Side, Sides};
+use crate::entities::{CaseMapping, CompanyCaseId, GoogleCaseName, Side, Sides, TitleDigest};
 use crate::store::{Store, StoreError};
+use crate::sync::texts::shown_title;
 
 /// Reason why it is not known which pair a person means.
 #[derive(Debug, thiserror::Error)]
@@ -63,4 +64,14 @@ pub async fn find_stored(store: &dyn Store, text: &str) -> Result<Vec<CaseMappin
     let mut pairs: Vec<CaseMapping> = found.company.into_iter().chain(found.google).collect();
     pairs.dedup_by_key(|mapping| mapping.id);
     Ok(pairs)
+}
+
+/// Returns a test for pairs one of whose cases had exactly this title when both titles were last agreed on. The store has digests of titles, and
+/// no word of them.
+pub fn has_title(title: &str) -> impl Fn(&CaseMapping) -> bool + use<> {
+    let wanted = TitleDigest::of(&shown_title(title));
+    move |mapping| {
+        let base = mapping.state.titles.base.as_ref();
+        base.is_some_and(|titles| Side::BOTH.into_iter().any(|side| titles[side] == wanted))
+    }
 }

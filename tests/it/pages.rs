@@ -467,6 +467,28 @@ async fn the_overview_draws_the_last_day_with_words_for_whoever_does_not_see_it(
 }
 
 #[tokio::test]
+async fn a_whole_title_of_either_case_finds_its_pair() {
+    let world = World::new(&JiraKind).await;
+    let (google, company) = world.pair().await;
+    world.settle().await;
+    let (browser, id) = (Browser::new(world.service), world.mapping().await.id);
+    let found = browser.get("/?q=+Disk+is+slow").await;
+    assert_eq!(found.location, Some(format!("/cases/{id}")), "{}", found.text);
+    let none = browser.get("/?q=Disk+is").await;
+    assert_shows(&none, &["No pair has the case", "none has a case of exactly that title"]);
+    let list = async |title: &str| -> Vec<Value> {
+        let url = format!("http://{}/api/v1/mappings?title={title}", world.service);
+        let answer: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
+        answer["mappings"].as_array().unwrap().clone()
+    };
+    assert_eq!(list("Disk%20is%20slow").await[0]["googleCaseName"], json!(google));
+    assert_eq!(list("disk").await, Vec::<Value>::new());
+    world.desk.retitles(&company, "Renamed").await;
+    world.run_for(Duration::minutes(10)).await;
+    assert_eq!((list("Renamed").await.len(), list("Disk%20is%20slow").await.len()), (1, 0));
+}
+
+#[tokio::test]
 async fn an_address_that_guesses_is_refused_for_a_minute_and_locks_nobody_else_out() {
     let world = World::new(&JiraKind).await;
     let at = world.another_instance(Platform::Local, Some(ADMIN)).await;

@@ -117,7 +117,7 @@ pub(super) async fn show(
         }
         (search_form(query.unwrap_or_default()))
         @match &found {
-            Some(Ok(pairs)) if pairs.is_empty() => { p role="status" { "No pair has the case " strong { (query.unwrap_or_default()) } "." } }
+            Some(Ok(pairs)) if pairs.is_empty() => { p role="status" { "No pair has the case " strong { (query.unwrap_or_default()) } ", and none has a case of exactly that title." } }
             Some(Ok(pairs)) => {
                 h2 { "Found" }
                 ul { @for pair in pairs { li { a href={ "/cases/" (pair.id) } { (layout::pair_name(pair)) } } } }
@@ -155,15 +155,36 @@ fn section(id: &str, title: &str, none: &str, all: &[(CaseMapping, Standing)], n
     }
 }
 
-/// Finds the pairs of a case. The inner error says why a system could not be asked.
+/// Finds the pairs of a case, by a name of it or by its whole title. The inner error says why a system could not be asked.
 async fn search(service: &Service, query: &str) -> Result<Result<Vec<CaseMapping>, String>, Problem> {
-    match tasks::find_pairs(&service.deps, query).await {
-        Ok(pairs) => Ok(Ok(pairs)),
+    let named = match tasks::find_pairs(&service.deps, query).await {
+        Ok(pairs) => Ok(pairs),
         // It is no name of a case in either system.
-        Err(tasks::LookupError::NoName(_)) => Ok(Ok(Vec::new())),
-        Err(tasks::LookupError::Api(error)) => Ok(Err(error.to_string())),
-        Err(tasks::LookupError::Store(error)) => Err(api::unavailable(error)),
+        Err(tasks::LookupError::NoName(_)) => Ok(Vec::new()),
+        Err(tasks::LookupError::Api(error)) => Err(error.to_string()),
+        Err(tasks::LookupError::Store(error)) => return Err(api::unavailable(error)),
+    };
+    if named.as_ref().is_ok_and(|pairs| !pairs.is_empty()) {
+        return Ok(named);
     }
+    let titled = titled(&service.deps, query).await.map_err(api::unavailable)?;
+    Ok(if titled.is_empty() { named } else { Ok(titled) })
+}
+
+/// Finds the pairs one of whose cases has that title, among as many as a page reads.
+async fn titled(deps: &Deps, title: &str) -> Result<Vec<CaseMapping>, StoreError> {
+    let has_title = tasks::has_title(title);
+    let (mut found, mut read, mut after) = (Vec::new(), 0, None);
+    while read < MOST_READ && found.len() < MOST_SHOWN {
+        let page = deps.store.list(MappingFilter::All, after, PAGE).await?;
+        read += page.mappings.len();
+        found.extend(page.mappings.into_iter().filter(|mapping| has_title(mapping)));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 pub(super) fn search_form(query: &str) -> Markup {
@@ -178,7 +199,7 @@ pub(super) fn search_form(query: &str) -> Markup {
                     button { "Find" }
                 }
                 p id="q-help" class="small soft" {
-                    "Key, ID or address of a company case; name, number or address of a Google case. Titles are not kept here: find them in the service desk."
+                    "Key, ID or address of a company case; name, number or address of a Google case; or the whole title of either. Words of titles are not kept here: find them in the service desk."
                 }
             }
         }

@@ -381,12 +381,7 @@ fn steps(report: &TaskReport) -> Markup {
 }
 
 /// Returns the section with the plan as of now, or with the button that asks for it.
-fn what_would_happen(
-    deps: &Deps,
-    mapping: &CaseMapping,
-    plan: &PlanNow,
-    now: DateTime<Utc>,
-) -> Markup {
+fn what_would_happen(deps: &Deps, mapping: &CaseMapping, plan: &PlanNow, now: DateTime<Utc>) -> Markup {
     let button = match plan {
         PlanNow::NotAsked => "Show the plan",
         PlanNow::TakesLonger | PlanNow::Known(_) => "Show the plan again",
