@@ -41,7 +41,7 @@ RUN mkdir -p src tests benches crates/core/src crates/sandbox/src crates/testkit
         | xargs -r touch \
     && echo 'fn main() {}' > src/main.rs \
     && touch src/lib.rs \
-    && cargo build --release --locked -p casebridge --no-default-features \
+    && cargo build --release --locked -p casebridge --no-default-features --features otlp \
     && rm -r src crates
 COPY src src
 COPY crates crates
@@ -50,7 +50,7 @@ COPY queue.yaml cron.yaml ./
 COPY deploy/push deploy/push
 # Newer than what was compiled in their place.
 RUN touch src/main.rs src/lib.rs crates/core/src/lib.rs crates/sandbox/src/lib.rs \
-    && cargo build --release --locked -p casebridge --no-default-features
+    && cargo build --release --locked -p casebridge --no-default-features --features otlp
 
 # A binary that lies in the build context.
 FROM scratch AS prebuilt

@@ -15,7 +15,7 @@ grace=30
 
 fail() { echo "dockerfile: $1" >&2; [ ! -s "${log:-}" ] || tail -n 40 "$log" >&2; exit 1; }
 command -v buildah >/dev/null || fail 'buildah is missing: apt-get install -y --no-install-recommends buildah'
-[ -x "$binary" ] || fail "$binary is missing: cargo build --release -p casebridge --no-default-features"
+[ -x "$binary" ] || fail "$binary is missing: cargo build --release -p casebridge --no-default-features --features otlp"
 
 work=$(mktemp -d)
 log=$work/log

@@ -12,6 +12,8 @@ pub mod crm;
 pub mod csapi;
 pub mod http;
 pub mod oidc;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 pub mod outbound;
 pub mod progress;
 pub mod puller;

@@ -1,7 +1,9 @@
-//! Metrics, and logs as a terminal or Cloud Logging reads them.
+//! Metrics, logs as a terminal or Cloud Logging reads them, and the spans of traces.
 
 mod logs;
 pub mod recent;
+mod spans;
+mod template;
 mod trace;
 
 use std::fmt::Write as _;
@@ -15,7 +17,11 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-pub use logs::{CloudLogging, LogSource, init, is_loggable};
+pub use logs::{BoxedLayer, CloudLogging, LogSource, init, is_loggable};
+pub use spans::{
+    TRACES, call_answered, call_goes_to, call_trace, detached, exported, redirect_trace, request_answered,
+    request_trace, step_trace, task_ended, task_trace, trace_failed, within_request,
+};
 pub use trace::{TraceContext, request_span};
 
 /// Version of the program.

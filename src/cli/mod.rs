@@ -8,6 +8,8 @@ mod reference;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod serve;
+#[cfg(feature = "otlp")]
+mod traces;
 mod work;
 
 use std::path::PathBuf;
@@ -241,7 +243,6 @@ async fn code(command: impl Future<Output = anyhow::Result<bool>>) -> anyhow::Re
 
 /// Runs a command, which returns its exit code, to completion.
 fn block_on(log_format: LogFormat, command: impl Future<Output = anyhow::Result<u8>>) -> ExitCode {
-    telemetry::init(log_format);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -249,7 +250,14 @@ fn block_on(log_format: LogFormat, command: impl Future<Output = anyhow::Result<
             return ExitCode::from(FAILED);
         }
     };
+    #[cfg(feature = "otlp")]
+    let traces = traces::begin(log_format, runtime.handle());
+    #[cfg(not(feature = "otlp"))]
+    telemetry::init(log_format, None);
     let outcome = runtime.block_on(command);
+    // The runtime carries what is still to be sent.
+    #[cfg(feature = "otlp")]
+    traces::end(traces);
     // A store's thread that hangs must not keep the process alive.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     match outcome {

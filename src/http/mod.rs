@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{ConnectInfo, Path, Request, State};
+use axum::extract::{ConnectInfo, MatchedPath, Path, Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -41,7 +41,7 @@ use crate::entities::{Global, Side, Sides};
 use crate::push::Receivers;
 use crate::queue::QueuedTask;
 use crate::tasks::{self, Caller, Deps, Mode, Task, TaskKind};
-use crate::telemetry::request_span;
+use crate::telemetry::{detached, request_answered, request_span, request_trace, within_request};
 
 pub use polls::PollFailures;
 
@@ -260,11 +260,15 @@ fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
 /// Ties the log lines of a request to its trace, and logs refused requests. Other outcomes are logged where they occur: a task's run is one
 /// event.
 async fn logged(request: Request, next: Next) -> Response {
-    let span = request_span(request.method(), request.uri().path(), request.headers());
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let trace = request_trace(request.method(), route, request.headers());
+    let span = request_span(request.method(), request.uri().path(), request.headers(), &trace);
+    let traced = trace.clone();
     let began = Instant::now();
-    async {
+    let answer = async {
         let response = next.run(request).await;
         let (http_status, http_seconds) = (response.status(), began.elapsed().as_secs_f64());
+        request_answered(&traced, http_status.as_u16());
         if http_status.is_client_error() {
             tracing::info!(
                 http.status = http_status.as_u16(),
@@ -279,9 +283,8 @@ async fn logged(request: Request, next: Next) -> Response {
             );
         }
         response
-    }
-    .instrument(span)
-    .await
+    };
+    within_request(trace, answer.instrument(span)).await
 }
 
 /// Refuses a request with two values of a header that may stand once (RFC 9112, 3.2): a proxy in front may have believed the other one.
@@ -377,7 +380,7 @@ async fn run_task(
         }
         report
     };
-    let run = service.running.spawn(run.in_current_span());
+    let run = service.running.spawn(detached(run));
     let report = run.await.map_err(|_| {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The task failed in an unforeseen way")
     })?;

@@ -32,7 +32,7 @@ pub use streaming::Announced;
 pub use token::client as endpoint_client;
 pub use upstream::{
     AnswerMemory, Body, Broken, Call, Created, Dialect, ErrorText, Gateway, Listing, MAX_ANSWER, RetryPolicy,
-    Stranger, Upstream, UpstreamSettings, read_capped,
+    Stranger, Upstream, UpstreamSettings, chain, read_capped,
 };
 pub use variables::{certificate_problem, proxy_problems};
 

@@ -17,8 +17,8 @@ use reqwest::header::{
 use reqwest::{Method, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
-use tracing::Instrument as _;
 use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use super::advice::{self, Advice};
 use super::closed::Closed;
@@ -30,7 +30,10 @@ use super::streaming::{Announced, Sending, arriving};
 use crate::cases::{ApiError, ApiErrorKind, ByteStream, Download, shorten};
 use crate::clock::{Clock as _, SharedClock, SystemClock};
 use crate::progress;
-use crate::telemetry::{CallLabels, Metrics, UpstreamLabels};
+use crate::telemetry::{
+    CallLabels, Metrics, UpstreamLabels, call_answered, call_goes_to, call_trace, redirect_trace,
+    trace_failed,
+};
 
 /// Maximum size of an answer that is read into memory, in bytes. Far more than a page of cases; downloads are streamed.
 pub const MAX_ANSWER: usize = 64 * 1024 * 1024;
@@ -154,6 +157,8 @@ pub struct Call {
     headers: Vec<(HeaderName, HeaderValue)>,
     body: Body,
     limited_apart: bool,
+    /// Span of the attempt, in an exported trace.
+    trace: Span,
 }
 
 impl Call {
@@ -167,6 +172,7 @@ impl Call {
             headers: Vec::new(),
             body: Body::Empty,
             limited_apart: false,
+            trace: Span::none(),
         }
     }
 
@@ -229,6 +235,7 @@ impl Call {
             headers: self.headers.clone(),
             body,
             limited_apart: self.limited_apart,
+            trace: Span::none(),
         })
     }
 }
@@ -585,11 +592,14 @@ impl Upstream {
                 upstream.attempt = attempt,
                 upstream.status = Empty,
             );
+            let trace = call_trace(self.settings.name, &call.method, &call.path, attempt - 1);
+            call.trace = trace.clone();
             let asked_at = tokio::time::Instant::now();
-            let mut failure = match once(call).instrument(span).await {
+            let mut failure = match once(call).instrument(span).instrument(trace.clone()).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
+            trace_failed(&trace, failure.error.status, &failure.error.kind);
             if failure.error.status.is_some() {
                 failure.error.message = self.masked(&failure.error.message).await;
             }
@@ -784,13 +794,19 @@ impl Upstream {
                     request = request.header(name, value);
                 }
             }
-            response = progress::of_call(async {
+            let trace = redirect_trace(self.settings.name, at.host_str().unwrap_or_default());
+            let followed = progress::of_call(async {
                 match tokio::time::timeout(self.settings.timeout, request.send()).await {
                     Ok(outcome) => outcome.map_err(|error| self.transport(&label, &error)),
                     Err(_) => Err(self.silence(&label)),
                 }
-            })
-            .await?;
+            });
+            let outcome = followed.instrument(trace.clone()).await;
+            match &outcome {
+                Ok(answer) => call_answered(&trace, answer.status().as_u16()),
+                Err(error) => trace_failed(&trace, None, &error.kind),
+            }
+            response = outcome?;
         }
         if !response.status().is_success() {
             if same_origin(&at, self.api()) && !response.status().is_redirection() {
@@ -868,6 +884,8 @@ impl Upstream {
         let url = self.url(&call)?;
         self.may_be_called(&label, &url)?;
         let authorization = progress::of_call(self.authorization(&label)).await?;
+        let trace = call.trace;
+        call_goes_to(&trace, url.host_str(), url.port_or_known_default());
         let method = call.method.to_string();
         let mut request = self.http.request(call.method.clone(), url);
         for (name, value) in call.headers.into_iter().chain(authorization) {
@@ -911,7 +929,10 @@ impl Upstream {
             Err(_) => "none".to_owned(),
         };
         let labels = CallLabels { upstream: self.settings.name, method, status };
-        tracing::Span::current().record("upstream.status", labels.status.as_str());
+        if let Ok(response) = &outcome {
+            call_answered(&trace, response.status().as_u16());
+        }
+        Span::current().record("upstream.status", labels.status.as_str());
         tracing::debug!(
             duration_ms = asked.elapsed().as_secs_f64() * 1e3,
             "upstream call: {label}: {}",
@@ -1330,7 +1351,7 @@ fn is_nothing_or_object(body: &[u8]) -> bool {
 }
 
 /// Describes an error with its causes, without the URL, whose query could hold content.
-pub(super) fn chain(error: &reqwest::Error) -> String {
+pub fn chain(error: &reqwest::Error) -> String {
     use std::error::Error as _;
     let what = if error.is_timeout() {
         "timed out"

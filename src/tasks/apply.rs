@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
+use tracing::{Instrument as _, Span};
 
 use super::session::{Session, SyncError};
 use crate::cases::{
@@ -18,6 +19,7 @@ use crate::entities::{
     Titles, Turn,
 };
 use crate::sync::{Action, Blocked, CommentToWrite, Plan, SubscriberMerge, merge_subscribers, texts};
+use crate::telemetry::{step_trace, trace_failed};
 
 /// Minimum number of refusals before an action is given up (`R33`: final refusals).
 const TRIES: u32 = 3;
@@ -69,7 +71,14 @@ impl Session<'_> {
                 action.block(&mut blocked, true);
                 continue;
             }
-            let mut outcome = self.act(&action).await;
+            let trace = match (action.counts_as(), action.writes_to()) {
+                (Some(what), Some(side)) => step_trace(what, side.name()),
+                (Some(_) | None, _) => Span::none(),
+            };
+            let mut outcome = self.act(&action).instrument(trace.clone()).await;
+            if let Err(SyncError::Api(error)) = &outcome {
+                trace_failed(&trace, error.status, &error.kind);
+            }
             if let (Action::Reopen { side }, Err(SyncError::Api(error))) = (&action, &outcome)
                 && error.kind == ApiErrorKind::Unsupported
             {

@@ -41,6 +41,7 @@ use std::time::Duration as StdDuration;
 
 use chrono::{DateTime, Duration, Utc};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::cases::{ApiErrorKind, Capabilities, CaseSystem, shorten};
 use crate::clock::SharedClock;
@@ -51,7 +52,7 @@ use crate::spelling::nearest;
 use crate::store::Store;
 use crate::sync::texts::duration_words;
 use crate::sync::{Clocks, Placing, RouteTable, Rules};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, task_trace};
 
 pub use crate::queue::{SyncCompanyCase, SyncGoogleCase, TaskKind};
 pub use check::{
@@ -319,13 +320,19 @@ impl Deps {
 /// Runs a task until it ends or reaches its deadline, logs one event and counts it. A dry run uses parts that keep every effect to
 /// themselves, and is not counted.
 pub async fn run(deps: &Deps, task: Task, caller: Caller, mode: Mode) -> TaskReport {
-    match mode {
-        Mode::Act => Box::pin(run_with(deps, task, caller, None)).await,
-        Mode::DryRun => {
-            let rehearsal = Rehearsal::of(deps);
-            Box::pin(run_with(&rehearsal.deps, task, caller, Some(&rehearsal))).await
+    let trace = task_trace(task.kind().name(), mode == Mode::DryRun);
+    let run = async {
+        match mode {
+            Mode::Act => Box::pin(run_with(deps, task, caller, None)).await,
+            Mode::DryRun => {
+                let rehearsal = Rehearsal::of(deps);
+                Box::pin(run_with(&rehearsal.deps, task, caller, Some(&rehearsal))).await
+            }
         }
-    }
+    };
+    let report = run.instrument(trace.clone()).await;
+    report.end(&trace);
+    report
 }
 
 async fn run_with(deps: &Deps, task: Task, caller: Caller, rehearsal: Option<&Rehearsal>) -> TaskReport {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::TaskKind;
 use crate::cases::bounded;
-use crate::telemetry::{Metrics, TaskLabels};
+use crate::telemetry::{Metrics, TaskLabels, task_ended};
 
 /// Maximum length of a detail, in bytes.
 const MAX_DETAIL: usize = 8 * 1024;
@@ -138,6 +138,13 @@ impl TaskReport {
         metrics.tasks.get_or_create(&labels).inc();
         metrics.task_seconds.get_or_create(&labels).observe(self.duration.as_secs_f64());
         self.log();
+    }
+
+    /// Records the outcome of the run, and the IDs of its pair, in the span of a trace.
+    pub(super) fn end(&self, span: &tracing::Span) {
+        let id = |name| self.fields.get(name).and_then(Value::as_str);
+        let failed = matches!(self.outcome, Outcome::Failed | Outcome::Abandoned);
+        task_ended(span, self.outcome.name(), failed, id("google_case_name"), id("company_case_id"));
     }
 
     fn log(&self) {

@@ -11,12 +11,13 @@ use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
-use tracing_subscriber::filter::{EnvFilter, LevelFilter, filter_fn};
+use tracing_subscriber::filter::{EnvFilter, FilterExt as _, LevelFilter, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::{LookupSpan, Registry};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use super::spans::TRACES;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::LogFormat;
 
@@ -54,30 +55,33 @@ impl LogSource {
     }
 }
 
-/// Sets up the program's logs. Call it once, before anything else; a second call changes nothing.
-/// `RUST_LOG` sets the filter; the default is `info`.
-pub fn init(format: LogFormat) {
+/// Layer that sees spans and events beside the log.
+pub type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
+
+/// Sets up the program's logs, and a layer for traces beside them. Call it once, before anything else; a second call changes nothing.
+/// `RUST_LOG` sets the filter of the logs; the default is `info`.
+pub fn init(format: LogFormat, traces: Option<BoxedLayer>) {
     let filter = std::env::var(FILTER_VARIABLE).unwrap_or_default();
     let (filter, misread) =
         match EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).parse(&filter) {
             Ok(filter) => (filter, None),
             Err(error) => (EnvFilter::new("info"), Some(error)),
         };
-    let registry = tracing_subscriber::registry().with(filter);
+    // The filter of the log alone: traces do not depend on how much is logged.
+    let filter = filter.and(filter_fn(is_loggable));
+    let registry = tracing_subscriber::registry().with(traces);
     let done = match format {
         LogFormat::Json => {
             let source = LogSource::from_environment(|name| std::env::var(name).ok());
             let clock = std::sync::Arc::new(SystemClock);
-            registry
-                .with(CloudLogging::new(source, clock, std::io::stderr).with_filter(filter_fn(is_loggable)))
-                .try_init()
+            registry.with(CloudLogging::new(source, clock, std::io::stderr).with_filter(filter)).try_init()
         }
         LogFormat::Text => {
             let text = tracing_subscriber::fmt::layer()
                 .with_writer(std::io::stderr)
                 .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
                 .with_target(false);
-            registry.with(text.with_filter(filter_fn(is_loggable))).try_init()
+            registry.with(text.with_filter(filter)).try_init()
         }
     };
     if done.is_err() {
@@ -91,8 +95,11 @@ pub fn init(format: LogFormat) {
 
 /// True if an event may be logged, independent of `RUST_LOG`. Libraries log the data on the wire at their finer levels, including headers
 /// and tokens, which must not appear in any log. `gcp_auth` logs a warning with the whole body of an answer that should have held a token;
-/// the error of the failed call has the relevant part.
+/// the error of the failed call has the relevant part. The spans of traces are not the log's.
 pub fn is_loggable(metadata: &Metadata<'_>) -> bool {
+    if metadata.target() == TRACES {
+        return false;
+    }
     if metadata.target().starts_with("gcp_auth") {
         return *metadata.level() == Level::ERROR;
     }
@@ -361,6 +368,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use axum::http::{HeaderMap, Method};
+    use tracing::Span;
 
     use super::*;
     use crate::clock::ManualClock;
@@ -416,7 +424,7 @@ mod tests {
         .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
         .collect();
         let mut line = logged(Some("p"), || {
-            request_span(&Method::POST, "/tasks/poll-google", &headers).in_scope(|| {
+            request_span(&Method::POST, "/tasks/poll-google", &headers, &Span::none()).in_scope(|| {
                 tracing::info!(
                     task = "poll-google",
                     outcome = "done",
@@ -486,7 +494,7 @@ mod tests {
     #[test]
     fn what_a_person_must_see_has_the_shape_of_error_reporting() {
         let lines = logged(None, || {
-            request_span(&Method::POST, "/tasks/cleanup", &HeaderMap::new()).in_scope(|| {
+            request_span(&Method::POST, "/tasks/cleanup", &HeaderMap::new(), &Span::none()).in_scope(|| {
                 tracing::error!(http.status = 500, "given up");
             });
             tracing::warn!("passes");

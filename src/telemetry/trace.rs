@@ -1,8 +1,12 @@
 //! Trace context of a request, and the span that adds it to every log line of the request.
+//!
+//! The span that is exported is another one (`spans`): this one is for logs only.
 
 use axum::http::{HeaderMap, Method};
 use tracing::Span;
 use tracing::field::Empty;
+
+use super::spans::exported;
 
 /// Maximum length of a logged path or header value, in characters.
 const MAX_VALUE: usize = 200;
@@ -65,8 +69,9 @@ fn is_id(text: &str, digits: usize) -> bool {
 }
 
 /// Creates the span of one request to the service. Its fields appear in every log line within it: method, path, trace, and the queue, name
-/// and retry count of a task's delivery. It holds no query and no body.
-pub fn request_span(method: &Method, path: &str, headers: &HeaderMap) -> Span {
+/// and retry count of a task's delivery. It holds no query and no body. `traced` is the request's span in an exported trace, which the log lines
+/// then belong to.
+pub fn request_span(method: &Method, path: &str, headers: &HeaderMap, traced: &Span) -> Span {
     let path = path.chars().take(MAX_VALUE).collect::<String>();
     let span = tracing::info_span!(
         "request",
@@ -79,7 +84,7 @@ pub fn request_span(method: &Method, path: &str, headers: &HeaderMap) -> Span {
         queue.task = Empty,
         queue.retry = Empty,
     );
-    if let Some(trace) = TraceContext::from_headers(headers) {
+    if let Some(trace) = exported(traced).or_else(|| TraceContext::from_headers(headers)) {
         span.record("trace.id", trace.trace_id);
         if let Some(id) = trace.span_id {
             span.record("trace.span_id", id);

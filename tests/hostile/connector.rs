@@ -14,7 +14,7 @@ use casebridge::cases::{ClosingSet, Visibility};
 use casebridge::clock::ManualClock;
 use casebridge::config::{Platform, Secret};
 use casebridge::entities::{Sides, ToleranceTable};
-use casebridge::http::{Service, router};
+use casebridge::http::{PollFailures, Service, router};
 use casebridge::outbound::{Credentials, NoCredentials};
 use casebridge::queue::{Enqueued, QueueError, QueuedTask, TaskQueue};
 use casebridge::store::SqliteStore;
@@ -118,6 +118,7 @@ impl Connector {
             iap: None,
             internal_token: Secret::new(casebridge_testkit::harness::INTERNAL_TOKEN),
             push: Arc::default(),
+            polls: PollFailures::default(),
             running: TaskTracker::new(),
         });
         Self { google, company, router, metrics, clock, queue, _folder: folder }

@@ -28,6 +28,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("store", &["cases", "clock", "entities", "outbound", "sqlite"]),
     ("queue", &["cases", "clock", "entities", "outbound", "sqlite"]),
     ("tasks", &["cases", "clock", "entities", "progress", "queue", "spelling", "store", "sync", "telemetry"]),
+    // Exports the spans of `telemetry`.
+    ("otlp", &["outbound", "telemetry"]),
     // Verifies tokens that prove an identity.
     ("oidc", &["outbound"]),
     // Verifies and reads push messages; the tasks do what they ask for.

@@ -46,5 +46,6 @@ mod servicenow_adapter;
 mod sqlite_store;
 mod text;
 mod tolerances;
+mod traces;
 mod zendesk_adapter;
 mod zendesk_scenarios;

@@ -22,3 +22,4 @@ pub mod main_job;
 pub mod memory;
 pub mod scripted;
 pub mod service;
+pub mod traces;

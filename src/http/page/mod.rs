@@ -19,7 +19,6 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::{Extension, http};
 use maud::html;
-use tracing::Instrument as _;
 use url::form_urlencoded;
 
 use super::auth::was_passed_on;
@@ -29,6 +28,7 @@ use crate::entities::{CaseMapping, MappingId, Side, Sides};
 use crate::tasks::{
     self, Caller, Mode, Outcome, SyncCompanyCase, SyncGoogleCase, Task, TaskReport, Verb, Which,
 };
+use crate::telemetry::detached;
 
 pub(super) use gate::{Operator, operator};
 use layout::page;
@@ -252,7 +252,7 @@ async fn run(
         reports
     };
     // Runs detached: a browser that goes away does not stop a sync half-way.
-    let work = service.running.spawn(work.in_current_span());
+    let work = service.running.spawn(detached(work));
     match tokio::time::timeout(PATIENCE, work).await {
         Err(_) => Ok(None),
         Ok(Ok(reports)) => Ok(Some(reports)),
