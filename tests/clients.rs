@@ -1,5 +1,5 @@
 //! Other people's clients, unchanged, against the sandboxes: they hold a simulated server to the truth. And a client that other people's
-//! generator makes of our own description, against the service.
+//! generator makes of our own description, against the service; and a collector of theirs behind it.
 //!
 //! Needs a Python that has the packages of `tests/clients/requirements.txt`:
 //! `.ci/python-clients.sh` makes one and prints its path, which `CASEBRIDGE_CLIENTS_PYTHON` overrides. Without it these tests fail;
@@ -10,6 +10,9 @@
     clippy::expect_used,
     reason = "a test fails by panicking, in its support code as well"
 )]
+
+#[path = "clients/collector.rs"]
+mod collector;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
