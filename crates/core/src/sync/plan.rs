@@ -1044,7 +1044,8 @@ impl<'a> Planner<'a> {
         let unanswered = self.pending.iter().filter(|pending| pending.side == Side::Google);
         let unanswered = unanswered.filter_map(|pending| carried(&pending.source));
         let unanswered = unanswered.filter(|id| mapping.state.shown.unmarked.contains(id));
-        let under_way: BTreeSet<String> = planned.chain(unanswered).collect();
+        let (under_way, unanswered): (BTreeSet<String>, BTreeSet<String>) =
+            (planned.collect(), unanswered.collect());
         let is_carried = |id: &&str| {
             let first = Refusable::Item(Source::Comment { id: (*id).to_owned(), part: 1 });
             self.ledger.has_whole_comment(Side::Google, id) && !self.gave_up(Side::Google, &first)
@@ -1056,6 +1057,7 @@ impl<'a> Planner<'a> {
             company: &self.pair.company.case,
             name,
             under_way: &under_way.iter().map(String::as_str).collect(),
+            unanswered: &unanswered.iter().map(String::as_str).collect(),
             carried: &mapping.state.shown.unmarked.iter().map(String::as_str).filter(is_carried).collect(),
             now: self.pair.clocks.now,
             sent_before: self.pair.clocks.now - self.facts.company.in_flight_window,

@@ -39,8 +39,10 @@ pub(super) struct Facts<'a> {
     pub(super) company: &'a Case,
     /// Name of the Google case.
     pub(super) name: &'a GoogleCaseName,
-    /// IDs of notes that this plan carries, or that an earlier one has carried without an answer.
+    /// IDs of notes that this plan carries.
     pub(super) under_way: &'a BTreeSet<&'a str>,
+    /// IDs of remembered notes that an earlier plan has carried without an answer. Nobody knows yet if they stand on the Google case.
+    pub(super) unanswered: &'a BTreeSet<&'a str>,
     /// IDs of remembered notes that stand on the Google case, all parts of each.
     pub(super) carried: &'a BTreeSet<&'a str>,
     pub(super) now: DateTime<Utc>,
@@ -137,14 +139,15 @@ fn switch_off(memory: &mut ShownValue) {
 }
 
 /// Returns the marks of notes that were carried. A note is remembered before it is carried, so that it gets its mark after a crash. It is
-/// forgotten if it is neither carried nor about to be.
+/// forgotten if it is neither carried nor about to be. One without an answer gets its mark once it is known to stand there.
 fn marks(shown: &mut Shown, facts: Facts<'_>) -> Vec<Annotation> {
     if !facts.rule.marks_notes {
         shown.unmarked.clear();
         (shown.mark_refused_at, shown.mark_failing_since) = (None, None);
         return Vec::new();
     }
-    shown.unmarked.retain(|id| facts.carried.contains(id.as_str()) || facts.under_way.contains(id.as_str()));
+    let is_known = |id: &str| facts.carried.contains(id) || facts.under_way.contains(id);
+    shown.unmarked.retain(|id| is_known(id) || facts.unanswered.contains(id.as_str()));
     shown.unmarked.extend(facts.under_way.iter().map(|id| (*id).to_owned()));
     if shown.is_mark_refused(facts.now) {
         return Vec::new();
@@ -153,7 +156,7 @@ fn marks(shown: &mut Shown, facts: Facts<'_>) -> Vec<Annotation> {
         let google_case = facts.name.to_string();
         Annotation::Mark(CarriedMark { comment: id.clone(), google_case, at: facts.now })
     };
-    shown.unmarked.iter().map(mark).collect()
+    shown.unmarked.iter().filter(|id| is_known(id)).map(mark).collect()
 }
 
 impl Shown {
@@ -263,6 +266,8 @@ mod tests {
         link: Option<CaseLink>,
         labels: BTreeSet<String>,
         marks: Vec<String>,
+        /// IDs of notes whose copies got no answer.
+        unanswered: Vec<&'static str>,
     }
 
     fn at(minute: i64) -> DateTime<Utc> {
@@ -285,6 +290,7 @@ mod tests {
                 link: None,
                 labels: BTreeSet::from(["urgent".to_owned()]),
                 marks: Vec::new(),
+                unanswered: Vec::new(),
             }
         }
 
@@ -296,6 +302,7 @@ mod tests {
                 company: &self.company,
                 name: &self.name,
                 under_way: &under_way.iter().copied().collect(),
+                unanswered: &self.unanswered.iter().copied().collect(),
                 carried: &carried.iter().copied().collect(),
                 now: self.now,
                 sent_before: self.now - Duration::minutes(2),
@@ -595,6 +602,20 @@ mod tests {
         world.shown.unmarked.insert("8".to_owned());
         world.sync(Answer::Comes);
         assert_eq!(world.marks, ["7", "7"]);
+        world.assert_at_rest();
+    }
+
+    #[test]
+    fn a_note_whose_copy_got_no_answer_is_marked_once_that_is_known_to_stand() {
+        let mut world = World::new();
+        world.rule.link = None;
+        world.shown = world.decide(&["7"], &[]).note.unwrap();
+        world.unanswered = vec!["7"];
+        assert_eq!(world.decide(&[], &[]), Decision::default());
+        world.unanswered = Vec::new();
+        let decision = world.decide(&[], &["7"]);
+        world.apply(&decision, Answer::Comes);
+        assert_eq!(world.marks, ["7"]);
         world.assert_at_rest();
     }
 
