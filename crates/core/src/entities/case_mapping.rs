@@ -558,10 +558,19 @@ impl CaseMapping {
     }
 
     /// Removes the ledger entries that no listing can reach any more. Does nothing while the outcome of a write is unknown: the listing that
-    /// looks for its result begins where the ledger was forgotten, which has to be before the write (`R13`: unknown write outcome).
+    /// looks for its result begins where the ledger was forgotten, which has to be before the write (`R13`: unknown write outcome). Keeps the
+    /// copies of notes that have yet to be marked as carried, since only the ledger tells that they were.
     pub fn forget_before(&mut self, horizons: Sides<Option<DateTime<Utc>>>) {
         if self.pending.is_empty() {
-            self.ledger.forget_before(horizons);
+            let unmarked = &self.state.shown.unmarked;
+            let awaits_mark = |entry: &Entry| match &entry.source {
+                Source::Comment { id, .. } => entry.side == Side::Google && unmarked.contains(id),
+                Source::Attachment { .. }
+                | Source::Description { .. }
+                | Source::Notice(_)
+                | Source::Edit { .. } => false,
+            };
+            self.ledger.forget_unwanted(horizons, awaits_mark);
             self.state.forgotten_until = horizons;
         }
     }
@@ -804,6 +813,30 @@ mod tests {
         assert!(!mapping.outage_comment_sent_to(Side::Company));
         mapping.recognise(entry(Notice::Outage, "80", 4));
         assert!(mapping.outage_comment_sent_to(Side::Company));
+    }
+
+    #[test]
+    fn the_copy_of_a_note_is_not_forgotten_before_the_note_is_marked() {
+        let copy = |id: &str, minute: i64| Entry {
+            side: Side::Google,
+            id: format!("copy of {id}"),
+            source: Source::Comment { id: id.to_owned(), part: 1 },
+            source_at: Some(at(minute)),
+            written_at: Some(at(minute)),
+            parts: Some(1),
+            ..notice(Notice::NowSyncing)
+        };
+        let mut mapping = mapping();
+        // Enough to fill a page.
+        (0..60).for_each(|number| mapping.record(copy(&number.to_string(), number)));
+        mapping.ledger.pack();
+        mapping.state.shown.unmarked.insert("7".to_owned());
+        mapping.forget_before(Sides { google: Some(at(90)), company: Some(at(90)) });
+        assert!(mapping.ledger.has_whole_comment(Side::Google, "7"));
+        assert_eq!(mapping.ledger.len(), 1, "all others are forgotten, and their page");
+        mapping.state.shown.unmarked.clear();
+        mapping.forget_before(Sides { google: Some(at(90)), company: Some(at(90)) });
+        assert!(mapping.ledger.is_empty());
     }
 
     #[test]

@@ -490,11 +490,21 @@ impl Ledger {
     /// Removes copies that no listing can reach any more: both the source and the written item are older than the horizon of their side.
     /// A copy without a time is kept, and so are all entries of a page that has a copy to keep. Other entries are kept for good.
     pub fn forget_before(&mut self, horizons: Sides<Option<DateTime<Utc>>>) {
-        self.newest.retain(|entry| entry.is_kept() || entry.is_reachable(&horizons));
+        self.forget_unwanted(horizons, |_| false);
+    }
+
+    /// Does the same, and keeps the entries that are wanted.
+    pub(super) fn forget_unwanted(
+        &mut self,
+        horizons: Sides<Option<DateTime<Utc>>>,
+        is_wanted: impl Fn(&Entry) -> bool,
+    ) {
+        let is_kept = |entry: &Entry| entry.is_kept() || is_wanted(entry);
+        self.newest.retain(|entry| is_kept(entry) || entry.is_reachable(&horizons));
         let (dropped, mut moved) = (&mut self.dropped, Vec::new());
         self.pages.retain(|page| {
             let (kept, copies): (Vec<&Entry>, Vec<&Entry>) =
-                page.entries.iter().partition(|entry| entry.is_kept());
+                page.entries.iter().partition(|entry| is_kept(entry));
             // A page has as many entries as others of its size, also if all of them are to be kept.
             let is_needed = copies.is_empty() || copies.iter().any(|entry| entry.is_reachable(&horizons));
             if !is_needed {
