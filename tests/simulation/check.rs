@@ -10,8 +10,11 @@ use casebridge::sync::{Clocks, horizons};
 use chrono::{DateTime, Duration, Utc};
 
 use crate::desk_check;
+use crate::edits;
+use crate::extras;
 use crate::generate::DAY;
 use crate::history::{Blur, Company, Google, Ms, Refused, Side};
+use crate::mail;
 use crate::model::{
     Card, File, HOME, Note, Writer, address_of, key, name_of, pick, reading, stored_under_other_name, takes,
 };
@@ -30,6 +33,7 @@ pub(crate) fn grace(world: &World) -> Ms {
 #[derive(Debug, PartialEq, Eq)]
 enum Meaning<'a> {
     Comment { id: u64, part: u32, parts: u32, text: &'a str },
+    Edit { id: u64, number: u32, part: u32, parts: u32, text: &'a str },
     Attachment { id: u64 },
     Description { part: u32, parts: u32 },
     Notice(&'static str),
@@ -71,13 +75,23 @@ fn meaning(side: Side, body: &str) -> Option<Meaning<'_>> {
     });
     let (part, parts) = number.unwrap_or((1, 1));
     if let Some(rest) = header.strip_prefix(" Comment ") {
-        let id = rest.split_once(" by ")?.0.parse().ok()?;
+        let id = mail::number(rest.split_once(" by ")?.0)?;
         return Some(Meaning::Comment { id, part, parts, text });
+    }
+    if let Some(rest) = header.strip_prefix(" Edit ") {
+        let (number, rest) = rest.split_once(" of Comment ")?;
+        let id = mail::number(rest.split_once(" by ")?.0)?;
+        return Some(Meaning::Edit { id, number: number.parse().ok()?, part, parts, text });
     }
     if let Some(rest) = header.strip_prefix(" Attachment ") {
         return Some(Meaning::Attachment { id: rest.split_once(" by ")?.0.parse().ok()? });
     }
     header.starts_with(" Description").then_some(Meaning::Description { part, parts })
+}
+
+/// Returns true if a comment of the company case reads like one that the connector writes there.
+pub(crate) fn reads_like_ours(body: &str) -> bool {
+    meaning(Company, body.trim_start()).is_some()
 }
 
 /// A company case as texts at Google name it (R31).
@@ -237,6 +251,9 @@ pub(crate) fn commented(world: &mut World, side: Side, id: &str, body: &str) {
         Meaning::Comment { id: source, part, parts, text } => {
             copied_comment(world, side, id, (&other, source), (part, parts), text);
         }
+        Meaning::Edit { id: source, number, part, parts, text } => {
+            edits::noted(world, side, id, (&other, source, number), (part, parts), text);
+        }
         Meaning::Attachment { id: source } => {
             let file = world.systems[from].card(&other);
             let file = file.and_then(|card| card.files.iter().find(|file| file.id == source));
@@ -267,7 +284,7 @@ pub(crate) fn commented(world: &mut World, side: Side, id: &str, body: &str) {
     }
 }
 
-fn squeezed(text: &str) -> String {
+pub(crate) fn squeezed(text: &str) -> String {
     text.chars()
         .filter(|c| !c.is_whitespace() && !c.is_control() && !('\u{2400}'..='\u{2421}').contains(c))
         .collect()
@@ -313,6 +330,7 @@ fn copied_comment(
     text: &str,
 ) {
     let from = side.other();
+    let source = mail::known_as(world, from, other, source);
     let note =
         world.systems[from].card(other).and_then(|card| card.notes.iter().find(|note| note.id == source));
     let Some(note) = note.cloned() else {
@@ -353,6 +371,9 @@ fn copied_comment(
     if parts > 1 {
         world.seen.count("connector", "copies a part");
     }
+    if note.mail.is_some() {
+        world.seen.count("connector", "copies an e-mail");
+    }
     if unknown
         && part == 1
         && let Some(card) = world.systems[side].card_mut(id)
@@ -366,10 +387,13 @@ fn copied_comment(
     // The order is that of the times that the system gives; a pair that goes on with another case begins anew.
     let unordered = world.clock_was_set[from]
         || world.systems[Company].cards.values().any(|card| card.merged_into.is_some());
+    // A message has an order among comments by its time only, and another one as a comment.
+    let coarse = world.traits(from).resolution > 0;
+    let has_two_times = note.mail.as_ref().is_some_and(|mail| mail.is_comment() || coarse);
     let Some(card) = world.systems[side].card_mut(id) else { return };
     let tally = &mut card.tally;
     // What was refused on its own account comes when it can, after what was not; and what was not marked as public.
-    let free = tally.refused.contains(&source) || unordered || note.unknowable;
+    let free = tally.refused.contains(&source) || unordered || note.unknowable || has_two_times;
     let out_of_order = !free && (source, part) < tally.newest_source;
     tally.newest_source = tally.newest_source.max((source, part));
     let so_far = tally.texts.entry(source).or_default();
@@ -459,11 +483,14 @@ fn confused(world: &World, side: Side, id: &str) -> bool {
 pub(crate) fn refused(world: &mut World, side: Side, id: &str, body: &str) -> String {
     match meaning(side, body) {
         Some(Meaning::Comment { id: source, .. }) => {
+            let other = across(world, side, id);
+            let source = other.map_or(source, |other| mail::known_as(world, side.other(), &other, source));
             if let Some(card) = world.systems[side].card_mut(id) {
                 card.tally.refused.push(source);
             }
             format!("comment {source}")
         }
+        Some(Meaning::Edit { id: source, .. }) => format!("edit of comment {source}"),
         Some(Meaning::Attachment { id: source }) => format!("file {source}"),
         Some(Meaning::Notice(notice)) => format!("notice {notice}"),
         Some(Meaning::Description { .. }) | None => "description".to_owned(),
@@ -874,7 +901,7 @@ fn handed_over(world: &mut World, before: &CaseMapping, mapping: &CaseMapping) {
             let mut notes = google.notes.iter_mut();
             notes
                 .by_ref()
-                .filter(|note| note.id.to_string() == *id)
+                .filter(|note| Some(note.id) == mail::number(id) || mail::is_known_as(note, id))
                 .for_each(|note| note.merged_under_way = true);
         }
     }
@@ -953,7 +980,7 @@ fn missing<'a>(
         // What once counted as internal may have been passed by.
         .filter(move |note| !note.unknowable && !world.has_caught_up(side, note.at))
         .filter(move |note| open(note.by, note.internal, note.deleted, note.carried))
-        .map(|note: &Note| (format!("comment {}", note.id), note.at, note.stamped));
+        .map(|note: &Note| (format!("comment {}", note.id), note.at, mail::stamped(note)));
     let files = card
         .files
         .iter()
@@ -1463,6 +1490,9 @@ fn pair_disagrees(world: &World, side: Side, card: &Card, mapping: &CaseMapping)
     if let Some(violation) = desk_check::disagreement(world, google, company, mapping) {
         return Some(violation);
     }
+    if let Some(violation) = extras::disagreement(world, google, company, mapping) {
+        return Some(violation);
+    }
     let names = company.google_name.as_deref().is_some_and(|name| key(name) == key(&google.id));
     let refused_long = |side: Side, card: &Card, what: &str, known: &Refusable| {
         is_for_good(world, card.tally.refusals.get(what).copied()) && given_up(side, known)
@@ -1494,7 +1524,7 @@ fn refuses(card: &Card, wanted: Refused) -> bool {
 }
 
 /// Whether a case takes comments as it is; `google` is the Google case of its pair.
-fn takes_comments(world: &World, card: &Card, google: &Card) -> bool {
+pub(crate) fn takes_comments(world: &World, card: &Card, google: &Card) -> bool {
     let side = if card.id == google.id { Google } else { Company };
     (!card.closed || world.traits(side).comment_when_closed) && !refuses(card, Refused::Comments)
 }

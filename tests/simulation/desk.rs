@@ -151,49 +151,55 @@ pub(crate) fn deeds(steps: &mut Vec<Step>, cases: usize, end: Ms, on: Desk, dice
             // Soon after something else, so that it comes while the connector is at work.
             let at = steps[dice.index(steps.len())].at + dice.range(0, 90_000);
             let case = dice.index(cases);
-            let Acts { mut whats, written, part, refused } = act(case, at, dice);
-            // Google's support calls people for an escalation, so that an answer that is lost matters most there.
-            let chance = if refused == Some(Refused::Escalation) { 80 } else { 45 };
-            if dice.percent(chance) {
-                let percent = u32::try_from(dice.range(50, 95)).unwrap_or(50);
-                let trouble = dice.pick(&[Trouble::Unanswered(percent), Trouble::Late(percent)]);
-                let seconds = dice.range(90, 400);
-                whats.push((written, What::Trouble { part, trouble, seconds }));
-            }
-            if dice.percent(15) {
-                let awaits = u32::try_from(dice.range(1, 40)).unwrap_or(1);
-                let crash = What::Crash { instance: dice.index(2), awaits };
-                whats.push((written + dice.range(0, 60_000), crash));
-            }
-            if let Some(what) = refused.filter(|_| dice.percent(6)) {
-                let side = if part == Part::GoogleApi { Google } else { Company };
-                let minutes = Some(dice.range(1, 300)).filter(|_| dice.percent(50));
-                whats.push((at, What::Lie(Lie::Refuse { case, side, what, minutes })));
-            }
-            for (at, what) in whats {
-                steps.push(Step { at: at.clamp(0, end), what, salt: dice.next() });
-            }
+            let acts = act(case, at, dice);
+            happen(steps, (case, at, end), acts, dice);
         }
     }
 }
 
+/// What people do happens, and what makes it difficult.
+pub(crate) fn happen(steps: &mut Vec<Step>, (case, at, end): (usize, Ms, Ms), acts: Acts, dice: &mut Dice) {
+    let Acts { mut whats, written, part, refused } = acts;
+    // Google's support calls people for an escalation, so that an answer that is lost matters most there.
+    let chance = if refused == Some(Refused::Escalation) { 80 } else { 45 };
+    if dice.percent(chance) {
+        let percent = u32::try_from(dice.range(50, 95)).unwrap_or(50);
+        let trouble = dice.pick(&[Trouble::Unanswered(percent), Trouble::Late(percent)]);
+        let seconds = dice.range(90, 400);
+        whats.push((written, What::Trouble { part, trouble, seconds }));
+    }
+    if dice.percent(15) {
+        let awaits = u32::try_from(dice.range(1, 40)).unwrap_or(1);
+        let crash = What::Crash { instance: dice.index(2), awaits };
+        whats.push((written + dice.range(0, 60_000), crash));
+    }
+    if let Some(what) = refused.filter(|_| dice.percent(6)) {
+        let side = if part == Part::GoogleApi { Google } else { Company };
+        let minutes = Some(dice.range(1, 300)).filter(|_| dice.percent(50));
+        whats.push((at, What::Lie(Lie::Refuse { case, side, what, minutes })));
+    }
+    for (at, what) in whats {
+        steps.push(Step { at: at.clamp(0, end), what, salt: dice.next() });
+    }
+}
+
 /// Makes what people do about one feature, about that moment.
-type Act = fn(usize, Ms, &mut Dice) -> Acts;
+pub(crate) type Act = fn(usize, Ms, &mut Dice) -> Acts;
 
 /// Deeds of people about one feature. `written`: since when the connector is to write something for it; `part`: the part whose trouble
 /// matters to it; `refused`: the write that may be refused.
-struct Acts {
-    whats: Vec<(Ms, What)>,
-    written: Ms,
-    part: Part,
-    refused: Option<Refused>,
+pub(crate) struct Acts {
+    pub(crate) whats: Vec<(Ms, What)>,
+    pub(crate) written: Ms,
+    pub(crate) part: Part,
+    pub(crate) refused: Option<Refused>,
 }
 
 fn person(at: Ms, deed: DeskDeed) -> (Ms, What) {
     (at, What::Person(Deed::Desk(deed)))
 }
 
-fn below(n: usize, dice: &mut Dice) -> u8 {
+pub(crate) fn below(n: usize, dice: &mut Dice) -> u8 {
     u8::try_from(dice.index(n)).unwrap_or(0)
 }
 

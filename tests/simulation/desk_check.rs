@@ -22,16 +22,16 @@ fn words(state: GoogleState, escalated: bool) -> String {
 }
 
 /// Returns how a case has looked for as long as a write may have been under way.
-fn lately<'a>(world: &World, card: &'a Card) -> impl Iterator<Item = &'a Case> {
+pub(crate) fn lately<'a>(world: &World, card: &'a Card) -> impl Iterator<Item = &'a Case> {
     card.shown_since(world.now - grace(world)).iter().map(|(_, case)| case)
 }
 
-fn is_recent(world: &World, at: Option<Ms>) -> bool {
+pub(crate) fn is_recent(world: &World, at: Option<Ms>) -> bool {
     at.is_some_and(|at| world.now - at < grace(world))
 }
 
 /// Both cases of the pair of a Google case or a company case. `None`: the pair went on with another company case, whose past is not known.
-fn pair<'a>(world: &'a World, side: Side, id: &str) -> Option<(&'a Card, &'a Card)> {
+pub(crate) fn pair<'a>(world: &'a World, side: Side, id: &str) -> Option<(&'a Card, &'a Card)> {
     if world.systems[Company].cards.values().any(|card| card.merged_into.is_some()) {
         return None;
     }

@@ -1,6 +1,7 @@
 //! From a seed to a history.
 
 use crate::desk;
+use crate::extras;
 use crate::history::{
     About, Blur, Cleanup, Clock, Closing, Company, Deed, DetectOutages, FileKind, Google, History, Lie, Ms,
     Part, PollCompany, PollGoogle, Refused, Setting, Side, Step, Traits, Trouble, What, Withheld, Words,
@@ -53,6 +54,8 @@ pub(crate) fn history(seed: u64) -> History {
     }
     let mut dice = Dice::of(&[seed, 6]);
     desk::deeds(&mut steps, cases, at, setting.desk, &mut dice);
+    let mut dice = Dice::of(&[seed, 10]);
+    extras::deeds(&mut steps, cases, at, setting.extras, &mut dice);
     steps.sort_by_key(|step| step.at);
     History { setting, steps }
 }
@@ -183,6 +186,8 @@ fn setting(seed: u64, dice: &mut Dice) -> Setting {
         missing_grace: dice.pick(&[20, 60, 60]),
         give_up_after: dice.pick(&[60, 180, 720]),
         desk: desk::features(&mut Dice::of(&[seed, 7])),
+        // These dice leave the seeds without them that `lies.rs` keeps.
+        extras: extras::features(&mut Dice::of(&[seed, 14])),
     }
 }
 

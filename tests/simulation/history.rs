@@ -110,6 +110,7 @@ pub(crate) struct Setting {
     /// `sync.give_up_after`, in minutes.
     pub(crate) give_up_after: i64,
     pub(crate) desk: Desk,
+    pub(crate) extras: Extras,
 }
 
 /// Features of the desk that are on.
@@ -128,6 +129,38 @@ pub(crate) struct Desk {
 
 impl Desk {
     pub(crate) const OFF: Self = Self { turn: false, escalation: false, routes: false, subscribers: false };
+}
+
+/// Features besides those of the desk that are on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches")]
+pub(crate) struct Extras {
+    /// The company case has a link to its Google case, in such a place.
+    pub(crate) link: Option<Place>,
+    /// It has a label while its Google case is escalated.
+    pub(crate) label: bool,
+    /// Its comments that were carried have a mark.
+    pub(crate) marks: bool,
+    /// Each such write moves the case's time of last update, also one that repeats what is there.
+    pub(crate) moves: bool,
+    /// An edited comment of the company case is followed by a note.
+    pub(crate) edits: bool,
+    /// Google shows replies by e-mail.
+    pub(crate) mail: bool,
+}
+
+/// Place for a link in the company's system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// A field that holds one, without title and state.
+    Field,
+    /// A list, whose links have a title and a state.
+    List,
+}
+
+impl Extras {
+    pub(crate) const OFF: Self =
+        Self { link: None, label: false, marks: false, moves: false, edits: false, mail: false };
 }
 
 /// Subject of a push message.
@@ -209,6 +242,11 @@ pub(crate) enum Refused {
     StateText,
     Escalation,
     Subscribers,
+    /// A link to the Google case.
+    RemoteLink,
+    Label,
+    /// The mark on a comment that was carried.
+    Mark,
     Close,
     Reopen,
     Link,
@@ -386,6 +424,7 @@ pub(crate) enum Deed {
         address: bool,
     },
     Desk(DeskDeed),
+    Extra(ExtraDeed),
 }
 
 /// Deed of a person with the features of the desk. Numbers are positions in the lists of `desk.rs`.
@@ -434,6 +473,33 @@ pub(crate) enum DeskDeed {
     Relabel {
         case: usize,
     },
+}
+
+/// Deed of a person with the features of [`Extras`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ExtraDeed {
+    /// People at Google escalate the case, or end that.
+    Escalate { case: usize, on: bool },
+    /// A person adds the label for escalated cases to the company case, or removes it.
+    Label { case: usize, on: bool },
+    /// A person removes the links of the company case; `other`: and puts another one there.
+    Unlink { case: usize, other: bool },
+    /// Edits a comment of the company case, counted from the newest.
+    Rewrite { case: usize, nth: usize, how: Rewrite },
+    /// A person answers Google by e-mail.
+    Mail { case: usize, words: Words },
+    /// An e-mail of the Google case, counted from the newest, stands there as a comment from now on.
+    Become { case: usize, nth: usize },
+}
+
+/// Way in which a person edits a comment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rewrite {
+    Anew(Words),
+    /// To the text before the last edit.
+    Back,
+    /// Only its layout changes.
+    Layout,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -510,6 +576,7 @@ impl Setting {
         missing_grace: 60,
         give_up_after: 720,
         desk: Desk::OFF,
+        extras: Extras::OFF,
     };
 
     pub(crate) fn traits(&self, side: Side) -> &Traits {

@@ -11,9 +11,12 @@ use chrono::{DateTime, Utc};
 
 use crate::check;
 use crate::desk::{self, DeskCard};
+use crate::edits::Noted;
 use crate::generate::DAY;
 use crate::history::{Blur, Company, Desk, Google, Ms, Refused, Side, Traits, Trouble, Withheld};
+use crate::mail::{self, Mail};
 use crate::mutation;
+use crate::shown::ShownCard;
 use crate::world::{World, real};
 use casebridge_testkit::dice::{Dice, hash};
 
@@ -58,12 +61,17 @@ pub(crate) struct Note {
     pub(crate) given_up: bool,
     /// True if a sync was copying it to a company case when that case was merged into another.
     pub(crate) merged_under_way: bool,
+    /// Times of its edits, and as the system writes them.
+    pub(crate) edits: Vec<(Ms, DateTime<Utc>)>,
+    /// It came by e-mail.
+    pub(crate) mail: Option<Mail>,
 }
 
 impl Note {
     /// All that ever stood there.
     pub(crate) fn bodies(&self) -> impl Iterator<Item = &str> {
-        self.earlier.iter().chain([&self.body]).map(String::as_str)
+        let as_comment = self.mail.iter().filter_map(Mail::body);
+        self.earlier.iter().chain([&self.body]).map(String::as_str).chain(as_comment)
     }
 }
 
@@ -136,6 +144,9 @@ pub(crate) struct Card {
     pub(crate) status_changed: Ms,
     pub(crate) tally: Tally,
     pub(crate) desk: DeskCard,
+    pub(crate) shown: ShownCard,
+    /// Of a Google case: notes about edits that stand here.
+    pub(crate) noted: Noted,
 }
 
 /// Counts for the checks.
@@ -297,6 +308,8 @@ impl Card {
             status_changed: at,
             tally: Tally::default(),
             desk: DeskCard::new(features),
+            shown: ShownCard::default(),
+            noted: Noted::default(),
         }
     }
 
@@ -478,6 +491,8 @@ impl World {
                 unknowable: false,
                 given_up: false,
                 merged_under_way: false,
+                edits: Vec::new(),
+                mail: None,
             });
         })?;
         Some(number)
@@ -699,23 +714,27 @@ impl World {
         self.exists(side, id, "list comments")?;
         let unmarked = self.unmark(side, id);
         let card = self.exists(side, id, "list comments")?;
+        let edits = self.setting.extras.edits;
         let mut comments: Vec<Comment> = card
             .notes
             .iter()
             .filter(|note| note.at <= at && note.deleted.is_none_or(|deleted| deleted > at))
-            .map(|note| Comment {
-                id: note.id.to_string(),
-                other_id: None,
-                author: match note.by {
-                    Writer::Person => self.author(side),
-                    Writer::Connector => note.author.clone(),
-                },
-                created_at: Some(note.stamped),
-                body: given_back(&note.body, note.id),
-                earlier_body: None,
-                edited_at: None,
-                visibility: mutation::marked(self, unmarked, note.internal),
-                by_connector: traits.knows_connector.then_some(note.by == Writer::Connector),
+            .map(|note| {
+                let comment = Comment {
+                    id: note.id.to_string(),
+                    other_id: None,
+                    author: match note.by {
+                        Writer::Person => self.author(side),
+                        Writer::Connector => note.author.clone(),
+                    },
+                    created_at: Some(note.stamped),
+                    body: given_back(&note.body, note.id),
+                    earlier_body: None,
+                    edited_at: note.edits.last().map(|(_, stamped)| *stamped).filter(|_| edits),
+                    visibility: mutation::marked(self, unmarked, note.internal),
+                    by_connector: traits.knows_connector.then_some(note.by == Writer::Connector),
+                };
+                mutation::one_id(self, mail::shown(note, at, comment))
             })
             .collect();
         if dice.percent(70) {

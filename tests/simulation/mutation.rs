@@ -2,7 +2,7 @@
 //! the core meets the outside, so that the core itself needs no switches.
 
 use casebridge::cases::{ApiError, ApiErrorKind, Case, Closing, Comment, Found, Sweep, Visibility};
-use casebridge::entities::{CaseMapping, GoogleState, Ledger, PollMemory, Sides};
+use casebridge::entities::{CaseMapping, Edits, GoogleState, Ledger, PollMemory, ShownValue, Sides, Source};
 use chrono::{DateTime, Duration, Utc};
 
 use crate::explore::{Failure, explore};
@@ -36,6 +36,12 @@ pub(crate) enum Mutation {
     NoEscalationRecord,
     PlacementForgotten,
     SubscribersWithoutRecord,
+    LinkForgotten,
+    LabelForgotten,
+    MarksForgotten,
+    EditsForgotten,
+    NoteWithoutRecord,
+    OtherIdUnread,
     ClosingForgotten,
     FlagIgnored,
     SilenceBelieved,
@@ -100,6 +106,12 @@ const TABLE: &[Row] = &[
     row(M::NoEscalationRecord, "R13", "a request for an escalation is not recorded before it is sent", 1000, "once more for one raise (R13)"),
     row(M::PlacementForgotten, "R13", "the place of a creation is not recorded before it is sent", 500, "in another place (R13)"),
     row(M::SubscribersWithoutRecord, "R30", "the subscribers that the connector added are not remembered", 500, "subscribe"),
+    row(M::LinkForgotten, "R8", "the link to the Google case is not remembered", 200, "again and again"),
+    row(M::LabelForgotten, "R30", "the label that the connector added is not remembered", 500, "label for escalated ones: true"),
+    row(M::MarksForgotten, "R13", "the comments that are to be marked are not remembered", 2000, "was carried and not marked"),
+    row(M::EditsForgotten, "R14", "the texts that the other side has are not remembered", 200, "does not have the last text"),
+    row(M::NoteWithoutRecord, "R13", "a note about an edit is not recorded before it is sent", 500, "is noted twice (R13)"),
+    row(M::OtherIdUnread, "R14", "that a comment was an e-mail before is not read", 200, "R14)"),
     row(M::ClosingForgotten, "R19", "that the pair is resolved is not remembered", 20, "resolvedAt is not"),
     row(M::FlagIgnored, "R20", "a case always counts as flagged", 20, "is not flagged (R20)"),
     row(M::SilenceBelieved, "R26", "every poll counts as proven", 3000, "(R7)"),
@@ -242,6 +254,14 @@ pub(crate) fn marked(world: &World, unmarked: bool, internal: bool) -> Visibilit
     }
 }
 
+/// A comment without the ID that it had before, if its adapter does not read that.
+pub(crate) fn one_id(world: &World, comment: Comment) -> Comment {
+    match world.mutation {
+        Some(M::OtherIdUnread) => Comment { other_id: None, ..comment },
+        _ => comment,
+    }
+}
+
 /// What comes in place of a file, if its adapter does not notice.
 pub(crate) fn page(world: &World) -> Option<Vec<u8>> {
     (world.mutation == Some(M::PageBelieved)).then(|| b"<html>Please log in".to_vec())
@@ -304,6 +324,13 @@ pub(crate) fn stored(world: &Shared, mut mapping: CaseMapping) -> CaseMapping {
         Some(M::NoEscalationRecord) => mapping.state.escalation.sent_at = None,
         Some(M::PlacementForgotten) => mapping.state.google_placement = None,
         Some(M::SubscribersWithoutRecord) => mapping.state.subscribers.clear(),
+        Some(M::LinkForgotten) => mapping.state.shown.link = ShownValue::default(),
+        Some(M::LabelForgotten) => mapping.state.shown.label = ShownValue::default(),
+        Some(M::MarksForgotten) => mapping.state.shown.unmarked.clear(),
+        Some(M::EditsForgotten) => mapping.state.edits = Edits::default(),
+        Some(M::NoteWithoutRecord) => {
+            mapping.pending.retain(|pending| !matches!(pending.source, Source::Edit { .. }));
+        }
         Some(M::DefaultsDecide) if mapping.is_linked() => {
             mapping.state.agreed_priority = mapping.state.agreed_priority.or(mapping.priority);
         }

@@ -6,6 +6,7 @@ use casebridge::sync::texts;
 
 use crate::check;
 use crate::desk;
+use crate::extras;
 use crate::faults::Window;
 use crate::history::{
     About, Clock, Company, Deed, FileKind, Google, Lie, Ms, Part, Refused, Side, Trouble, What, Words,
@@ -357,6 +358,7 @@ impl World {
                 self.change(side, &id, |_| ())?;
             }
             Deed::Desk(deed) => self.act_at_the_desk(deed, &mut dice)?,
+            Deed::Extra(deed) => self.act_besides(deed, &mut dice)?,
         }
         check::stamps(self);
         Some(())
@@ -370,14 +372,21 @@ impl World {
         let mut own = card.notes.iter().filter(|note| note.by == Writer::Person && note.deleted.is_none());
         let (number, internal) = own.nth(nth).map(|note| (note.id, note.internal))?;
         let body = self.text(Company, words, internal, dice);
+        self.rewrite(&id, other.as_deref(), number, body)
+    }
+
+    /// A comment of the company case gets that text. `other`: its Google case.
+    pub(crate) fn rewrite(&mut self, id: &str, other: Option<&str>, number: u64, body: String) -> Option<()> {
+        let (now, stamped) = (self.now, self.stamp(Company));
         let begun = other
-            .and_then(|other| self.systems[Google].card(&other))
+            .and_then(|other| self.systems[Google].card(other))
             .is_some_and(|card| card.tally.texts.contains_key(&number));
-        self.change(Company, &id, |card| {
+        self.change(Company, id, |card| {
             let note = card.notes.iter_mut().find(|note| note.id == number);
             if let Some(note) = note {
                 note.earlier.push(std::mem::replace(&mut note.body, body));
                 note.edited_meanwhile |= begun && !note.carried;
+                note.edits.push((now, stamped));
             }
         })
     }
@@ -539,7 +548,7 @@ impl World {
         self.change(side, id, |_| ())
     }
 
-    fn text(&self, side: Side, words: Words, internal: bool, dice: &mut Dice) -> String {
+    pub(crate) fn text(&self, side: Side, words: Words, internal: bool, dice: &mut Dice) -> String {
         let secret = if internal { SECRET } else { "" };
         let number = dice.below(1_000_000);
         match words {
@@ -609,6 +618,7 @@ fn names(deed: Deed) -> Vec<&'static str> {
         Deed::Foreign { address: true, .. } => "mirror another desk",
         Deed::Foreign { .. } => "mirror another desk without its address",
         Deed::Desk(deed) => desk::name(deed),
+        Deed::Extra(deed) => extras::name(deed),
     }];
     match deed {
         Deed::Create { side, flagged, words, .. } => {

@@ -6,8 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use casebridge::cases::{
-    ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, Details, Download,
-    Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility, Wanted, Written,
+    Annotated, Annotation, ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check,
+    Comment, Details, Download, Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility,
+    Wanted, Written,
 };
 use casebridge::entities::{
     CaseMapping, CompanyCaseId, EscalationReason, Global, GoogleCaseName, MappingId, PollMemory, Priority,
@@ -25,6 +26,7 @@ use crate::faults::{Course, Fate, TIMEOUT, breaks_off, course};
 use crate::history::{Company, Google, Ms, Part, Side, TaskKind};
 use crate::model::{FILE_LIMIT, HOME, error, key, stored_under_other_name};
 use crate::mutation;
+use crate::shown;
 use crate::world::{Event, Shared, World};
 use casebridge_testkit::dice::{Dice, hash};
 
@@ -149,7 +151,10 @@ pub(crate) struct SystemPort {
 
 impl SystemPort {
     pub(crate) fn new(world: &Shared, side: Side, instance: usize) -> Self {
-        let traits = *world.lock().traits(side);
+        let (traits, edits) = {
+            let world = world.lock();
+            (*world.traits(side), world.setting.extras.edits)
+        };
         let capabilities = Capabilities {
             name: match side {
                 Google => "CSAPI",
@@ -158,7 +163,7 @@ impl SystemPort {
             reopen: traits.reopen,
             comment_when_closed: traits.comment_when_closed,
             internal_comments: side == Company,
-            comments_change: false,
+            comments_change: side == Company && edits,
             comment_limit: TextLimit::code_points(mutation::limit(world, traits.limit)),
             title_limit: TextLimit::code_points(60),
             description_limit: TextLimit::code_points(traits.limit),
@@ -405,6 +410,14 @@ impl CaseSystem for SystemPort {
     async fn show_state(&self, id: &str, text: &str) -> Result<(), ApiError> {
         let (side, id, text) = (self.side, id.to_owned(), text.to_owned());
         self.write("show Google's state", move |world| world.api_show_state(side, &id, &text)).await
+    }
+
+    async fn annotate(&self, id: &str, annotation: &Annotation) -> Result<Annotated, ApiError> {
+        shown::begins(&mut self.world.lock(), id, annotation);
+        let (case, new) = (id.to_owned(), annotation.clone());
+        let outcome = self.write("annotate", move |world| world.api_annotate(&case, &new)).await;
+        shown::ends(&mut self.world.lock(), id, annotation, &outcome);
+        outcome
     }
 
     async fn escalate(

@@ -9,7 +9,7 @@ use crate::history::Trouble::*;
 use crate::history::What::*;
 use crate::history::Words::*;
 use crate::history::{
-    Cleanup, Company, DetectOutages, Google, History, PollCompany, PollGoogle, Setting, Step, Traits,
+    Cleanup, Company, DetectOutages, Extras, Google, History, PollCompany, PollGoogle, Setting, Step, Traits,
 };
 use crate::run::{Options, run};
 
@@ -1977,6 +1977,76 @@ fn what_follows_a_comment_that_was_edited_waits_for_its_copy_that_got_no_answer(
                 what: Person(Edit { case: 0, nth: 1, words: Odd }),
                 salt: 12785565378700042911,
             },
+        ],
+    });
+}
+
+/// The copy of a comment got no answer and had not arrived. A sync of the other side marked the comment as carried all the same.
+#[test]
+fn a_comment_whose_copy_got_no_answer_is_not_marked_as_carried() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 142,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 102,
+                stale: 5,
+                limit: 700,
+                control_characters: true,
+                tells_limit: true,
+                tells_identity: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                comment_when_closed: true,
+                settles: 108,
+                stale: 20,
+                skew: 44,
+                limit: 700,
+                idempotent: true,
+                default_priority: true,
+                ..Traits::BEFORE
+            },
+            twice: 25,
+            deadline: 117,
+            lease: 177,
+            give_up_after: 60,
+            extras: Extras { marks: true, edits: true, ..Extras::OFF },
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 37334,
+                what: Person(Create { side: Google, flagged: true, priority: 2, words: Long }),
+                salt: 17304892525934682928,
+            },
+            Step { at: 61056, what: Cron(PollGoogle), salt: 5870111476023973152 },
+            Step {
+                at: 96590,
+                what: Person(Comment { case: 0, side: Google, words: Odd, internal: false }),
+                salt: 4071123323096743413,
+            },
+            Step { at: 180822, what: Cron(PollGoogle), salt: 18193687101875654915 },
+            Step {
+                at: 216381,
+                what: Person(Create { side: Google, flagged: true, priority: 3, words: Short }),
+                salt: 6963914162300109105,
+            },
+            Step { at: 361081, what: Cron(PollGoogle), salt: 10343156357846119270 },
+            Step {
+                at: 409369,
+                what: Person(Comment { case: 1, side: Company, words: Short, internal: false }),
+                salt: 8211763374249267965,
+            },
+            Step {
+                at: 409369,
+                what: Trouble { part: GoogleApi, trouble: Unanswered(69), seconds: 201 },
+                salt: 199751829502709680,
+            },
+            Step { at: 420568, what: Cron(PollGoogle), salt: 4240328296696045636 },
+            Step { at: 421229, what: Cron(PollCompany), salt: 7435907537249899455 },
+            Step { at: 720321, what: Cron(PollGoogle), salt: 8823469885720111306 },
         ],
     });
 }

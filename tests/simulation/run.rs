@@ -9,7 +9,7 @@ use std::time::Duration as StdDuration;
 
 use casebridge::cases::{CaseSystem, Visibility};
 use casebridge::entities::{Sides, ToleranceTable};
-use casebridge::sync::{CommentsToGoogle, EditedComments, Rules, ShownRule, Switches};
+use casebridge::sync::{CommentsToGoogle, EditedComments, Rules, Switches};
 use casebridge::tasks::{
     self, Caller, Deps, Mode, Outcome, Pacer, Task, TaskReport, TaskSettings, Unchanged,
 };
@@ -28,6 +28,7 @@ use crate::history::{
 use crate::model::key;
 use crate::mutation::Mutation;
 use crate::ports::{QueuePort, StorePort, SystemPort, Ticket};
+use crate::shown;
 use crate::world::{Event, RunFacts, RunId, Shared, World, panic_text};
 use casebridge_testkit::dice::Dice;
 
@@ -569,13 +570,13 @@ fn instance(world: &Shared, setting: &Setting, number: usize) -> Arc<Deps> {
                 close_on: casebridge::cases::ClosingSet::SOLVED,
                 statuses: desk::statuses(setting.desk),
                 escalation: desk::escalation(setting.desk),
-                shown: ShownRule::NONE,
+                shown: shown::rule(setting.extras),
                 comments_to_google: if setting.carry_internal {
                     CommentsToGoogle::All
                 } else {
                     CommentsToGoogle::Public
                 },
-                edits: EditedComments::Off,
+                edits: if setting.extras.edits { EditedComments::Note } else { EditedComments::Off },
                 comment_visibility: if setting.internal_copies {
                     Visibility::Internal
                 } else {
