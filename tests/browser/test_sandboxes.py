@@ -5,6 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from looks import LOOKS, problems
 from world import CRMS, World, until
 
 # The forms of each CRM: labels and buttons, as its page has them.
@@ -149,3 +150,14 @@ def test_the_desk_closes_a_case_and_google_follows(desk, of_google, of_crm):
         return of_google.get_by_role("button", name="Reopen").count()
 
     until("Google's case stays open", follows)
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_the_pages_are_readable_for_everybody(visit, desk, look):
+    pair, found = desk.pairs()[0], []
+    for sandbox, case in ((desk.google, pair["googleCaseName"]), (desk.crm, pair["companyCaseID"])):
+        page = visit("/", where=sandbox.address, signed_in=False, javascript=True, expects=[404], **LOOKS[look])
+        for path in ("/", sandbox.case_page(case), sandbox.case_page("99999999")):
+            page.goto(path)
+            found += problems(page, path)
+    assert found == [], "\n".join(found)

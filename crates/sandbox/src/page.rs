@@ -6,15 +6,18 @@ use chrono::{DateTime, Utc};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 const STYLE: &str = "
-:root { color-scheme: light dark; --line: #8884; --soft: #8882; --accent: #1a66c2; }
+:root { color-scheme: light dark; --line: #8884; --soft: #8882; --accent: #1a66c2; --on-accent: #fff; --dim: #505a66; --edge: #6b7683; --ground: #fff; --ink: #17202b; }
+@media (prefers-color-scheme: dark) { :root { --accent: #8ec1ff; --on-accent: #0b1826; --dim: #b4bfcb; --edge: #8b97a5; --ground: #10151b; --ink: #e8edf3; } }
 * { box-sizing: border-box; }
+html { background: var(--ground); color: var(--ink); }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 0 1rem 4rem; }
-header { display: flex; gap: 1rem; align-items: baseline; border-bottom: 1px solid var(--line); padding: .8rem 0; }
+header { display: flex; flex-wrap: wrap; gap: .2rem 1rem; align-items: baseline; border-bottom: 1px solid var(--line); padding: .8rem 0; }
 header a { font-weight: 600; text-decoration: none; }
-header span { opacity: .7; }
+header span { color: var(--dim); flex: 1; }
 h1 { font-size: 1.4rem; line-height: 1.3; overflow-wrap: anywhere; }
 h2 { font-size: 1.1rem; margin-top: 2rem; }
 a { color: var(--accent); }
+a, code { overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .35rem .6rem .35rem 0; border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
 th { font-weight: 600; white-space: nowrap; }
@@ -23,16 +26,22 @@ td:first-child { white-space: nowrap; }
 .text { white-space: pre-wrap; overflow-wrap: anywhere; font: inherit; margin: .3rem 0; }
 .comment { border: 1px solid var(--line); border-radius: .4rem; padding: .5rem .8rem; margin: .6rem 0; }
 .comment.theirs { background: var(--soft); }
-.by { font-size: .85rem; opacity: .75; }
+.by { font-size: .85rem; color: var(--dim); overflow-wrap: anywhere; }
 form { display: flex; flex-wrap: wrap; gap: .5rem; align-items: end; margin: .6rem 0; }
 form.inline { display: inline-flex; margin: 0 .5rem .5rem 0; }
 label { display: grid; font-size: .85rem; }
 label.wide { flex-basis: 100%; }
-input, select, textarea, button { font: inherit; padding: .3rem .5rem; border: 1px solid var(--line); border-radius: .3rem; }
+input, select, textarea, button { font: inherit; padding: .3rem .5rem; border: 1px solid var(--edge); border-radius: .3rem; max-width: 100%; }
 textarea { width: 100%; min-height: 5rem; }
 input[type=text] { width: 100%; }
-button { cursor: pointer; background: var(--accent); border-color: transparent; color: #fff; }
-.empty { opacity: .7; }
+button { cursor: pointer; background: var(--accent); border-color: transparent; color: var(--on-accent); }
+.empty { color: var(--dim); }
+/* On a phone, a row's cells stand one after the other, and wrap. */
+@media (max-width: 40rem) {
+  tr { display: flex; flex-wrap: wrap; column-gap: .8rem; border-bottom: 1px solid var(--line); }
+  th, td { border: 0; padding: .15rem 0; }
+  td:first-child { white-space: normal; }
+}
 ";
 
 /// Returns a whole page. `site` is the text in the bar on top, which links to `/`.

@@ -314,14 +314,16 @@ async fn show(State(jira): State<SandboxJira>, Path(name): Path<String>) -> Resu
             }
             h2 { "Change" }
             form.inline method="post" action=(at("priority")) {
-                (priority_field(&issue.priority))
+                label { "Priority" (priority_field(&issue.priority)) }
                 button { "Set priority" }
             }
             @if !transitions.is_empty() {
                 form.inline method="post" action=(at("transition")) {
-                    select name="name" {
-                        @for transition in &transitions {
-                            option value=(transition.name) { (transition.name) " → " (transition.to.name) }
+                    label { "Transition"
+                        select name="name" {
+                            @for transition in &transitions {
+                                option value=(transition.name) { (transition.name) " → " (transition.to.name) }
+                            }
                         }
                     }
                     button { "Move on" }
