@@ -157,7 +157,33 @@ def test_the_pages_are_readable_for_everybody(visit, desk, look):
     pair, found = desk.pairs()[0], []
     for sandbox, case in ((desk.google, pair["googleCaseName"]), (desk.crm, pair["companyCaseID"])):
         page = visit("/", where=sandbox.address, signed_in=False, javascript=True, expects=[404], **LOOKS[look])
-        for path in ("/", sandbox.case_page(case), sandbox.case_page("99999999")):
+        for path in ("/", sandbox.case_page(case), sandbox.case_page("99999999"), "/sandbox/break"):
             page.goto(path)
             found += problems(page, path)
     assert found == [], "\n".join(found)
+
+
+def test_what_is_broken_on_a_page_hits_the_connector_until_it_is_mended(visit, desk):
+    page = visit("/", where=desk.crm.address, signed_in=False)
+    page.get_by_role("link", name="Break something").click()
+    expect(page.get_by_role("main")).to_contain_text("No call goes wrong")
+    page.get_by_label("The sandbox").select_option(label="answers 500: an error of its own")
+    page.get_by_label("Method").select_option("GET")
+    page.get_by_label("How often").fill("1000")
+    page.get_by_role("button", name="Break", exact=True).click()
+    [poll] = desk.poll("company")
+    assert poll.status == 500, poll.body
+    page.reload()
+    row = page.get_by_role("row", name=re.compile("GET.*answers 500.*at most 1000 times"))
+    assert int(row.get_by_role("cell").last.inner_text()) > 0
+    page.get_by_label("Its clock is ahead by").fill("-15")
+    page.get_by_label("Its search is late by").fill("20")
+    page.get_by_role("button", name="Set", exact=True).click()
+    state = desk.crm.ask("GET", "/sandbox/faults").json
+    assert (state["clock_ahead_seconds"], state["search_lag_seconds"]) == (-900, 1200)
+    page.get_by_role("button", name="Mend everything").click()
+    expect(page.get_by_role("main")).to_contain_text("No call goes wrong")
+    state = desk.crm.ask("GET", "/sandbox/faults").json
+    assert (state["faults"], state["clock_ahead_seconds"], state["search_lag_seconds"]) == ([], 0, 0)
+    [poll] = desk.poll("company")
+    assert poll.status == 200, poll.body

@@ -12,6 +12,7 @@
 //! | `PUT /sandbox/search-lag` with `{"seconds": N}` | sets the index lag: searches do not see changes younger than that |
 //! | `GET`, `PUT /sandbox/sending` with a [`Sending`] | manner in which the sandbox sends its own messages; a field that is left out is off |
 //! | `GET`, `DELETE /sandbox/calls` | returns the requests so far, or clears them |
+//! | `GET /sandbox/break` | page with forms for the most usual of these |
 //!
 //! A sandbox has a clock of its own, [`Faults::clock`], and dates its answers by it ([`Faults::dated`]), as servers do
 //! (RFC 9110, 6.6.1).
@@ -275,6 +276,7 @@ impl Faults {
             .route("/sandbox/sending", get(get_sending).put(put_sending))
             .route("/sandbox/calls", get(list_calls).delete(clear_calls))
             .with_state(self.clone())
+            .merge(crate::panel::routes(self))
     }
 
     /// Records the request and decides its effects. Faults are checked oldest first. Latencies add up, until the first other effect is

@@ -10,6 +10,7 @@ pub mod jira;
 pub mod oauth;
 mod outbox;
 pub mod page;
+mod panel;
 pub mod pubsub;
 pub mod servicenow;
 pub mod zendesk;

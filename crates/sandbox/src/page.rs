@@ -5,6 +5,8 @@ use axum::response::{Html, IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use crate::panel::PATH;
+
 const STYLE: &str = "
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; --accent: #1a66c2; --on-accent: #fff; --dim: #505a66; --edge: #6b7683; --ground: #fff; --ink: #17202b; }
 @media (prefers-color-scheme: dark) { :root { --accent: #8ec1ff; --on-accent: #0b1826; --dim: #b4bfcb; --edge: #8b97a5; --ground: #10151b; --ink: #e8edf3; } }
@@ -59,6 +61,7 @@ pub fn page(site: &str, title: &str, content: &Markup) -> Html<String> {
                 header {
                     a href="/" { (site) }
                     span { "a sandbox of casebridge: nothing here is real" }
+                    a href=(PATH) { "Break something" }
                 }
                 main {
                     h1 { (title) }
