@@ -2,6 +2,7 @@
 //! put here as it is.
 #![expect(clippy::unreadable_literal, reason = "as they were printed")]
 
+use crate::generate;
 use crate::history::Deed::*;
 use crate::history::FileKind::*;
 use crate::history::Part::*;
@@ -2049,4 +2050,11 @@ fn a_comment_whose_copy_got_no_answer_is_not_marked_as_carried() {
             Step { at: 720321, what: Cron(PollGoogle), salt: 8823469885720111306 },
         ],
     });
+}
+
+/// A part of a long e-mail got no answer, and the e-mail became a comment before that part was found. The parts before it were known as the
+/// comment's already, so the one that was found late was not, and was copied once more.
+#[test]
+fn a_part_of_an_email_that_is_found_after_that_became_a_comment_is_not_copied_again() {
+    goes_well(&generate::history(2546));
 }

@@ -1146,7 +1146,7 @@ impl<'a> Planner<'a> {
         let target = source.other();
         for comment in &self.pair.snapshot(source).comments {
             let Some(other) = &comment.other_id else { continue };
-            if self.ledger.has_part_of(target, &comment.id)
+            if self.ledger.has_whole_comment(target, &comment.id)
                 || !self.ledger.has_part_of(target, other)
                 || !self.is_to_be_carried(source, comment)
             {
@@ -1156,6 +1156,10 @@ impl<'a> Planner<'a> {
             let parts = texts::comment_parts(source, &carried, self.facts[target]).len();
             let parts = u32::try_from(parts).unwrap_or(u32::MAX);
             for entry in self.ledger.copies_as(target, (other, &comment.id), comment.created_at, parts) {
+                // One part may be found later than the others, since it got no answer.
+                if self.ledger.has_copy(target, &entry.source) {
+                    continue;
+                }
                 self.ledger.record(entry.clone());
                 self.plan.actions.push(Action::Recognise(entry));
             }
