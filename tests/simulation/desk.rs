@@ -157,7 +157,7 @@ pub(crate) fn deeds(steps: &mut Vec<Step>, cases: usize, end: Ms, on: Desk, dice
     }
 }
 
-/// What people do happens, and what makes it difficult.
+/// Adds what people do, and what makes it difficult.
 pub(crate) fn happen(steps: &mut Vec<Step>, (case, at, end): (usize, Ms, Ms), acts: Acts, dice: &mut Dice) {
     let Acts { mut whats, written, part, refused } = acts;
     // Google's support calls people for an escalation, so that an answer that is lost matters most there.

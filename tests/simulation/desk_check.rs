@@ -55,7 +55,13 @@ pub(crate) fn sets_status(world: &mut World, id: &str, status: &str) {
     let is_ruled = |states: &&[GoogleState]| states[0] != states[1] && rule(states[1]).is_some();
     let changes = all.windows(2).filter(is_ruled).count();
     let tally = &google.desk.tally;
-    let is_known = (tally.statuses_set as usize) < changes + tally.status_races as usize;
+    // A company case that the connector created gets its first status by Google's state, without a change of it.
+    let is_its = |card: &&Card| {
+        let other = across(world, Company, &card.id);
+        card.by == Writer::Connector && other.is_some_and(|other| key(&other) == key(&google.id))
+    };
+    let created = world.systems[Company].cards.values().filter(is_its).count();
+    let is_known = (tally.statuses_set as usize) < changes + created + tally.status_races as usize;
     let google_id = google.id.clone();
     let before = company.desk.status.clone();
     if !is_meant {
