@@ -322,6 +322,20 @@ async fn a_description_that_is_an_internal_note_is_withheld_unless_the_configura
 }
 
 #[tokio::test]
+async fn an_internal_description_by_the_connectors_own_agent_is_withheld_unless_its_ticket_mirrors_a_google_case()
+ {
+    let crm = usual().await;
+    let new = new_case("organizations/1/cases/2");
+    let id = crm.adapter.create(&new).await.unwrap().id;
+    assert!(!crm.zendesk.ticket(&id).unwrap().comments[0].public);
+    assert_eq!(crm.adapter.get(&id).await.unwrap().unwrap().description, new.description);
+    // As a person's, or another program's, that signs in as the same agent.
+    crm.zendesk.set_google_name(&id, None).unwrap();
+    let withheld = "(The first comment of the ticket is an internal note and is not passed on.)";
+    assert_eq!(crm.adapter.get(&id).await.unwrap().unwrap().description, withheld);
+}
+
+#[tokio::test]
 async fn what_comes_from_google_is_as_visible_as_it_is_asked_to_be() {
     let crm = usual().await;
     let id = crm.adapter.create(&new_case("organizations/1/cases/2")).await.unwrap().id;

@@ -212,7 +212,7 @@ impl Zendesk {
         known: &Known,
         first: Option<wire::Comment>,
     ) -> Result<Case, ApiError> {
-        let description = self.description(ticket, first, &known.me);
+        let description = self.description(ticket, first, known);
         let (closing, merged_into) = self.closing(ticket).await?;
         Ok(Case { closing, merged_into, ..self.case(ticket, known, description) })
     }
@@ -239,12 +239,16 @@ impl Zendesk {
     }
 
     /// Returns the first comment's text: as it was sent, if the connector wrote it; withheld, unless it is marked public (`R29`: private
-    /// until shown to be public).
-    fn description(&self, ticket: &Ticket, first: Option<wire::Comment>, me: &User) -> Text {
+    /// until shown to be public). What the connector creates names its Google case. Another ticket of the connector's agent was filed by a
+    /// person or a program that shares it.
+    fn description(&self, ticket: &Ticket, first: Option<wire::Comment>, known: &Known) -> Text {
         let own = ticket.description.as_deref().filter(|text| !text.is_empty());
         let public = first.as_ref().and_then(|first| first.public) == Some(true);
+        let is_mirror = ticket.line(known.fields.google_name).is_some();
         match (first, own) {
-            (Some(first), _) if first.author_id.is_some() && first.author_id == me.id => {
+            (Some(first), _)
+                if first.author_id.is_some() && first.author_id == known.me.id && (public || is_mirror) =>
+            {
                 Text::of(body(&first, true))
             }
             (_, None) => Text::default(),
