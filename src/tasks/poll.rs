@@ -8,7 +8,7 @@ use futures_util::{StreamExt as _, stream};
 use super::admission::{Admission, AdmissionError, Limits, admit, find, name_of};
 use super::recheck::{Recheck, Slot};
 use super::scheduler::{Candidate, MostUrgent, Pace, Urgency, is_down, queue_in_turn, reason_for_changes};
-use super::sight::{Doubt, Look, Shown, note_index_lag, note_shown, plus, prove};
+use super::sight::{Doubt, Look, Shown, minus, note_index_lag, note_shown, plus, prove};
 use super::since::begin_with;
 use super::{Deps, TaskKind, TaskReport};
 use crate::cases::{ApiError, Found, Sweep, markers};
@@ -181,7 +181,11 @@ async fn search(
     let memory = &global.memory[side];
     let look_with = |skew: Duration| {
         let (last, window) = (global.last_polled_at(side), deps.settings.windows[side]);
-        let look = Look::new(memory, last, (started, skew), window, deps.settings.max_case_age);
+        let max_age = deps.settings.max_case_age;
+        // A case that is older than `max_case_age` is taken in by no poll.
+        let wanted = deps.settings.since.time(memory.began_at);
+        let wanted = wanted.map(|at| plus(at.max(minus(started, max_age)), skew));
+        let look = Look::new(memory, last, (started, skew), window, max_age).first_from(wanted);
         if system.searches_twice() {
             look.of_two_searches(memory, side, (started, skew), window)
         } else {

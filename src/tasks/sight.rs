@@ -99,6 +99,15 @@ impl Look {
         Self { since, recent, shown_until, sweeps_day, sweeps_all, second: true }
     }
 
+    /// Lets the first poll look back to `wanted`, in the system's time, if people asked for what has changed since then.
+    pub(super) fn first_from(mut self, wanted: Option<DateTime<Utc>>) -> Self {
+        if let Some(wanted) = wanted.filter(|_| self.shown_until.is_none()) {
+            self.since = self.since.min(wanted);
+            self.recent = self.since;
+        }
+        self
+    }
+
     /// Adapts the horizon for a system that takes two searches. The second search is made in some polls only, and looks back to its last
     /// time.
     pub(super) fn of_two_searches(
@@ -183,7 +192,7 @@ pub(super) fn plus(at: DateTime<Utc>, by: Duration) -> DateTime<Utc> {
     at.checked_add_signed(by).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
-fn minus(at: DateTime<Utc>, by: Duration) -> DateTime<Utc> {
+pub(super) fn minus(at: DateTime<Utc>, by: Duration) -> DateTime<Utc> {
     at.checked_sub_signed(by).unwrap_or(DateTime::<Utc>::MIN_UTC)
 }
 
@@ -444,6 +453,22 @@ mod tests {
 
     fn look(memory: &PollMemory, last: Option<i64>, now: i64, skew: i64) -> Look {
         Look::new(memory, last.map(at), (at(now), Duration::minutes(skew)), WINDOW, AGE)
+    }
+
+    #[test]
+    fn the_first_poll_looks_back_as_far_as_people_asked_for() {
+        let days = |days: i64| Some(at(0) - Duration::days(days));
+        let first = || look(&PollMemory::default(), None, 0, 0);
+        assert_eq!(first().first_from(days(90)).since, at(0) - Duration::days(90));
+        assert!(!first().first_from(days(90)).is_late(Some(at(0) - Duration::days(80))));
+        assert_eq!(
+            first().first_from(days(3)),
+            first(),
+            "no less: an older case is left out with its reason"
+        );
+        assert_eq!(first().first_from(None), first());
+        let later = || look(&PollMemory::default(), Some(-1), 0, 0);
+        assert_eq!(later().first_from(days(90)), later());
     }
 
     #[test]
