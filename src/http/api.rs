@@ -21,6 +21,12 @@ use crate::tasks::{self, LookupError, OperateError, Verb, Which};
 const MAX_PAGE: usize = 200;
 /// Name of an operator who proves nothing but the admin token.
 const ADMIN: &str = "the holder of the admin token";
+/// Name of an operator where there is no admin token.
+const LOCAL: &str = "somebody at this machine";
+
+const fn operator(service: &Service) -> &'static str {
+    if service.admin_token.is_some() { ADMIN } else { LOCAL }
+}
 
 /// Returns a mapping as JSON for people.
 #[must_use]
@@ -228,7 +234,8 @@ pub(super) async fn act(
     let mut done = Vec::new();
     for mapping in pairs_of(&service, &case).await? {
         let id = mapping.id;
-        let taken = tasks::operate(&service.deps, mapping, &verb, ADMIN).await.map_err(not_done)?;
+        let taken =
+            tasks::operate(&service.deps, mapping, &verb, operator(&service)).await.map_err(not_done)?;
         done.push(json!({ "ID": id, "action": verb.name(), "syncs": self::taken(taken) }));
     }
     Ok(Json(json!({ "mappings": done })))
@@ -243,7 +250,9 @@ pub(super) async fn link(State(service): State<Service>, body: Body) -> Result<J
         Problem::new(StatusCode::BAD_REQUEST, "The body is not valid").detail(detail.to_owned())
     })?;
     let cases = Sides { google: asked.google_case.as_str(), company: asked.company_case.as_str() };
-    let done = tasks::link(&service.deps, cases, asked.reason.as_deref(), ADMIN).await.map_err(not_done)?;
+    let done = tasks::link(&service.deps, cases, asked.reason.as_deref(), operator(&service))
+        .await
+        .map_err(not_done)?;
     let global = service.deps.store.global().await.map_err(unavailable)?;
     Ok(Json(json!({
         "new": done.is_new,
