@@ -114,7 +114,7 @@ pub fn standing(
             Kind::Conflict,
             Some(conflict.since),
             conflict.reason.clone(),
-            "Correct the field on the company case; the next poll looks again.",
+            "Clear the field on the company case, if it was copied from another, or correct it; the next poll looks again.",
         );
     }
     if let Some(side) = mapping.gone {

@@ -257,7 +257,15 @@ struct Facts<'a> {
     names: Sides<&'a str>,
     /// Latest failure of each side's polls.
     failures: Sides<Option<PollFailure>>,
+    /// Number of push messages of each side that were refused since this instance started.
+    refused_messages: Sides<u64>,
     syncs_per_minute: u32,
+}
+
+/// Returns the number of push messages of a side with one of these outcomes.
+fn messages(deps: &Deps, side: Side, outcomes: [&'static str; 4]) -> u64 {
+    let labels = outcomes.map(|outcome| PushLabels { side: side.name(), outcome });
+    labels.iter().map(|labels| deps.metrics.push_messages.get_or_create(labels).get()).sum()
 }
 
 impl<'a> Facts<'a> {
@@ -272,6 +280,10 @@ impl<'a> Facts<'a> {
                 company: tasks::name_of_side(deps, Side::Company),
             },
             failures: Sides { google: failure(Side::Google), company: failure(Side::Company) },
+            refused_messages: Sides {
+                google: messages(deps, Side::Google, REFUSED),
+                company: messages(deps, Side::Company, REFUSED),
+            },
             syncs_per_minute: deps.settings.syncs_per_minute.max(1),
         }
     }
@@ -301,16 +313,36 @@ impl<'a> Facts<'a> {
         })
     }
 
-    /// Says which clocks differ by more than a person overlooks.
+    /// Says that push messages are refused.
+    fn refused_messages(&self) -> impl Iterator<Item = String> {
+        Side::BOTH.into_iter().filter(|side| self.refused_messages[*side] > 0).map(|side| {
+            let (number, name) = (self.refused_messages[side], self.names[side]);
+            let (what, were) = if number == 1 { ("message", "was") } else { ("messages", "were") };
+            format!(
+                "{number} push {what} of {name} {were} refused since this instance started; what they announce waits for the next poll. \
+                 casebridge push status says why."
+            )
+        })
+    }
+
+    /// Says which clocks differ by more than a person overlooks. If only one does, it is not ours that is wrong.
     fn clocks(&self) -> impl Iterator<Item = String> {
-        Side::BOTH.into_iter().filter_map(|side| {
+        let skews = Side::BOTH
+            .map(|side| Duration::seconds(self.global.memory[side].skew_seconds.unwrap_or_default()));
+        let ours =
+            skews.iter().all(|skew| *skew >= SKEW_SHOWN) || skews.iter().all(|skew| *skew <= -SKEW_SHOWN);
+        Side::BOTH.into_iter().filter_map(move |side| {
             let skew = Duration::seconds(self.global.memory[side].skew_seconds?);
             (skew.abs() >= SKEW_SHOWN).then(|| {
                 let (name, by) = (self.names[side], rough_words(skew.abs()));
                 let way = if skew > Duration::zero() { "ahead of" } else { "behind" };
                 format!(
-                    "The clock of {name} is {by} {way} ours. Syncs allow for it, but times there and here do not fit together: set the \
-                     clock that is wrong, here with timedatectl set-ntp true."
+                    "The clock of {name} is {by} {way} ours. Syncs allow for it, but times there and here do not fit together. {}",
+                    if ours {
+                        "That of the other system differs as well: set this machine's, for example with timedatectl set-ntp true."
+                    } else {
+                        "That of the other system does not differ from ours, so leave this machine's alone, and tell its administrators."
+                    }
                 )
             })
         })
@@ -356,27 +388,43 @@ fn headline(pairs: &[(CaseMapping, Standing)], facts: &Facts<'_>, now: DateTime<
         }
         Health::Ok => ("In step".to_owned(), Tone::Good),
     };
+    // The cause comes before the pairs that fail because of it.
+    let mut title = title;
+    let mut tone = tone;
     for side in Side::BOTH {
         if let Some(failure) = facts.failures[side].as_ref().filter(|_| health == Health::Ok) {
             let (name, since) = (facts.names[side], failure.since.format("%T"));
-            lines.push(format!("The polls of {name} have failed since {since} UTC: {}.", failure.reason));
+            title = format!("The polls of {name} fail");
+            tone = Tone::Bad;
+            lines.insert(0, format!("Since {since} UTC: {}.", failure.reason));
         }
     }
-    let polls_fail = Side::BOTH.into_iter().any(|side| facts.failures[side].is_some());
-    let tone = if polls_fail { tone.max(Tone::Warn) } else { tone };
+    for line in facts.refused_messages() {
+        tone = tone.max(Tone::Warn);
+        lines.push(line);
+    }
+    let clocks: Vec<String> = facts.clocks().collect();
+    let pace = own_pace(waiting, facts.syncs_per_minute);
+    if tone == Tone::Good && (!clocks.is_empty() || pace.is_some()) {
+        tone = Tone::Plain;
+    }
+    if tone == Tone::Plain && pace.is_some() {
+        title = format!("{} on the way", count(waiting, "change is", "changes are"));
+    }
     if health != Health::Ok && late > 0 {
         lines.push(format!("{}.", count(late, "pair is out of step", "pairs are out of step")));
     }
     if waiting > 0 {
         lines.push(format!("{} on the way.", count(waiting, "pair has a change", "pairs have changes")));
-        lines.extend(own_pace(waiting, facts.syncs_per_minute));
+        lines.extend(pace);
     } else if tone == Tone::Good {
         lines.push(
-            "Both sides are polled, and nothing waits of what their searches show. There is nothing to do."
+            "Both sides are polled, and nothing waits of what their searches show. There is nothing to do. A change that is younger than \
+             their index is not seen yet: the plan on the page of its pair reads the cases themselves."
                 .to_owned(),
         );
     }
-    lines.extend(facts.clocks());
+    lines.extend(clocks);
     Headline { title, lines, tone }
 }
 
@@ -418,17 +466,14 @@ fn systems(deps: &Deps, facts: &Facts<'_>, now: DateTime<Utc>) -> Markup {
             }
         }
     };
-    let messages = |side: Side| {
-        let of = |outcome| {
-            deps.metrics.push_messages.get_or_create(&PushLabels { side: side.name(), outcome }).get()
-        };
-        let taken: u64 = TAKEN.into_iter().map(of).sum();
-        let refused: u64 = REFUSED.into_iter().map(of).sum();
+    let push = |side: Side| {
+        let (taken, refused) = (messages(deps, side, TAKEN), facts.refused_messages[side]);
         html! {
             @if !deps.settings.announced[side] { "not configured" } @else {
                 (taken) " taken, "
-                @if refused > 0 { strong { (refused) " refused" } ": casebridge push status says why" } @else { "none refused" }
+                @if refused > 0 { strong { (refused) " refused" } } @else { "none refused" }
                 " since this instance started"
+                @if refused > 0 { "; casebridge push status says why" }
             }
         }
     };
@@ -450,7 +495,13 @@ fn systems(deps: &Deps, facts: &Facts<'_>, now: DateTime<Utc>) -> Markup {
                 caption { "How far the polls have come, and what proves their answers" }
                 thead { tr { td {} @for side in Side::BOTH { th scope="col" { (facts.names[side]) } } } }
                 tbody {
-                    tr { th scope="row" { "Last polled" } (cells(&|side| when_known(global.last_polled_at(side), now))) }
+                    tr {
+                        th scope="row" { "Last polled" }
+                        (cells(&|side| html! {
+                            (when_known(global.last_polled_at(side), now))
+                            @if let Some(failure) = &facts.failures[side] { br; strong { "failing since " (failure.since.format("%T").to_string()) " UTC" } }
+                        }))
+                    }
                     tr {
                         th scope="row" { "Proof" }
                         (cells(&|side| html! {
@@ -469,7 +520,7 @@ fn systems(deps: &Deps, facts: &Facts<'_>, now: DateTime<Utc>) -> Markup {
                         }
                     }
                     tr { th scope="row" { "Search is late by" } (cells(&lag)) }
-                    @if Side::BOTH.into_iter().any(|side| deps.settings.announced[side]) { tr { th scope="row" { "Push messages" } (cells(&messages)) } }
+                    @if Side::BOTH.into_iter().any(|side| deps.settings.announced[side]) { tr { th scope="row" { "Push messages" } (cells(&push)) } }
                     tr { th scope="row" { "Clock" } (cells(&skew)) }
                     tr { th scope="row" { "Credentials" } (cells(&credentials)) }
                 }
@@ -542,6 +593,7 @@ mod tests {
             limits: Sides { google: Duration::minutes(10), company: Duration::minutes(10) },
             names: Sides { google: "Google", company: "Desk" },
             failures: Sides::default(),
+            refused_messages: Sides::default(),
             syncs_per_minute: 75,
         }
     }
@@ -610,7 +662,7 @@ mod tests {
             assert_eq!((told.title.as_str(), told.tone), (title, tone), "{told:?}");
             assert!(told.lines.join(" ").contains(words), "{told:?}");
         }
-        for (minutes, title) in [(14, "Not in step: a side is not polled"), (3, "In step")] {
+        for (minutes, title) in [(14, "Not in step: a side is not polled"), (3, "The polls of Desk fail")] {
             let global = polled(minutes);
             let failure = PollFailure::new(now - Duration::minutes(3), now, "HTTP 401; check the token");
             let failures = Sides { company: Some(failure), ..Sides::default() };
@@ -620,13 +672,20 @@ mod tests {
             assert!(told.tone > Tone::Plain && !told.lines.join(" ").contains("nothing to do"), "{told:?}");
         }
         let many = vec![pair(Kind::Waiting, false); 151];
-        assert!(
-            headline(&many, &facts(&polled(1)), now).lines.join(" ").contains("some 3 minutes"),
-            "its own pace"
-        );
+        let told = headline(&many, &facts(&polled(1)), now);
+        assert_eq!(told.title, "151 changes are on the way");
+        assert!(told.lines.join(" ").contains("some 3 minutes"), "its own pace: {told:?}");
+        let refused_messages = Sides { company: 2, ..Sides::default() };
+        let told = headline(&[], &Facts { refused_messages, ..facts(&polled(1)) }, now);
+        assert_eq!((told.title.as_str(), told.tone), ("In step", Tone::Warn), "{told:?}");
+        assert!(told.lines.join(" ").starts_with("2 push messages of Desk were refused"), "{told:?}");
         let mut behind = polled(1);
         behind.memory.company.skew_seconds = Some(-899);
         let told = headline(&[], &facts(&behind), now).lines.join(" ");
         assert!(told.contains("The clock of Desk is 15 minutes behind ours"), "{told}");
+        assert!(told.contains("leave this machine's alone") && !told.contains("nothing to do"), "{told}");
+        behind.memory.google.skew_seconds = Some(-901);
+        let told = headline(&[], &facts(&behind), now).lines.join(" ");
+        assert!(told.contains("set this machine's") && !told.contains("alone"), "{told}");
     }
 }

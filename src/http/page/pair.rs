@@ -144,7 +144,9 @@ fn refused(mapping: &CaseMapping, now: DateTime<Utc>) -> Markup {
                     @for refusal in &state.refusals {
                         li {
                             strong { @if refusal.given_up { "Given up: " } @else { "Still tried: " } }
-                            (refusable(&refusal.what)) " on " (the_case(refusal.side)) ": " (refusal.reason)
+                            (refusable(&refusal.what))
+                            @if matches!(refusal.what, Refusable::Item(_)) { " of " (the_case(refusal.side.other())) ", to be written on " } @else { " on " }
+                            (the_case(refusal.side)) ": " (refusal.reason)
                             " (" (tries(refusal.tries)) ", since " (when(refusal.since, now)) ")"
                         }
                     }
