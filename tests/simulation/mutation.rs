@@ -109,7 +109,7 @@ const TABLE: &[Row] = &[
     row(M::LinkForgotten, "R8", "the link to the Google case is not remembered", 200, "again and again"),
     row(M::LabelForgotten, "R30", "the label that the connector added is not remembered", 500, "label for escalated ones: true"),
     row(M::MarksForgotten, "R13", "the comments that are to be marked are not remembered", 500, "was carried and not marked"),
-    row(M::EditsForgotten, "R14", "the texts that the other side has are not remembered", 200, "does not have the last text"),
+    row(M::EditsForgotten, "R14", "the texts that the other side has are not remembered", 1000, "does not have the last text"),
     row(M::NoteWithoutRecord, "R13", "a note about an edit is not recorded before it is sent", 500, "is noted twice (R13)"),
     row(M::OtherIdUnread, "R14", "that a comment was an e-mail before is not read", 200, "R14)"),
     row(M::ClosingForgotten, "R19", "that the pair is resolved is not remembered", 20, "resolvedAt is not"),
