@@ -143,6 +143,13 @@ pub fn standing(
         let since = state.failing.as_ref().map(|failing| failing.since).into_iter().chain(oldest).min();
         return looked_at(Kind::Failing, since, error.clone(), REPAIR);
     }
+    for side in Side::BOTH {
+        if let Some(read_only) = &state.read_only[side] {
+            let why = format!("the {side} case refuses every change");
+            let advice = "Give the connector's user the right to change it, or reopen it; then Retry. It is tried once a day anyway.";
+            return looked_at(Kind::ReadOnly, Some(read_only.since), why, advice);
+        }
+    }
     // The sync of the other side may have ended well since, and its error is forgotten.
     let mut still_tried = state.refusals.iter().filter(|refusal| !refusal.given_up);
     if let Some(refusal) = still_tried.next() {
@@ -159,13 +166,6 @@ pub fn standing(
         };
         let advice = "If a side is not polled, repair that first: the overview says why. If both are, Sync now carries it at once, or says why not.";
         return looked_at(Kind::Late, since, why, advice);
-    }
-    for side in Side::BOTH {
-        if let Some(read_only) = &state.read_only[side] {
-            let why = format!("the {side} case refuses every change");
-            let advice = "Give the connector's user the right to change it, or reopen it; then Retry. It is tried once a day anyway.";
-            return looked_at(Kind::ReadOnly, Some(read_only.since), why, advice);
-        }
     }
     let mut given_up = state.refusals.iter().filter(|refusal| refusal.given_up);
     if let Some(refusal) = given_up.next() {
