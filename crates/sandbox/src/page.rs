@@ -31,7 +31,7 @@ td:first-child { white-space: nowrap; }
 .by { font-size: .85rem; color: var(--dim); overflow-wrap: anywhere; }
 form { display: flex; flex-wrap: wrap; gap: .5rem; align-items: end; margin: .6rem 0; }
 form.inline { display: inline-flex; margin: 0 .5rem .5rem 0; }
-label { display: grid; font-size: .85rem; }
+label { display: grid; grid-template-columns: minmax(0, 1fr); max-width: 100%; font-size: .85rem; }
 label.wide { flex-basis: 100%; }
 input, select, textarea, button { font: inherit; padding: .3rem .5rem; border: 1px solid var(--edge); border-radius: .3rem; max-width: 100%; }
 textarea { width: 100%; min-height: 5rem; }
