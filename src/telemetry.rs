@@ -90,6 +90,13 @@ pub struct PushLabels {
     pub outcome: &'static str,
 }
 
+impl PushLabels {
+    /// Outcomes of messages that were taken.
+    pub const TAKEN: [&str; 4] = ["queued", "coalesced", "own", "left"];
+    /// Outcomes of messages that were refused, or could not be taken.
+    pub const REFUSED: [&str; 4] = ["unproven", "malformed", "unavailable", "failed"];
+}
+
 /// Labels of [`Metrics::pulls`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct PullLabels {

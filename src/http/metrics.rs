@@ -72,7 +72,7 @@ fn begin_with_zero(metrics: &Metrics) {
         for family in [&metrics.unannounced_changes, &metrics.late_changes, &metrics.skipped_cases] {
             family.get_or_create(&labels).inc_by(0);
         }
-        for outcome in ["unproven", "malformed", "unavailable", "failed"] {
+        for outcome in PushLabels::REFUSED {
             metrics.push_messages.get_or_create(&PushLabels { side, outcome }).inc_by(0);
         }
     }

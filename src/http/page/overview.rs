@@ -30,10 +30,6 @@ const WARN_DAYS: i64 = 30;
 
 /// Difference of a system's clock from which on the page speaks of it.
 const SKEW_SHOWN: Duration = Duration::minutes(2);
-/// Outcomes of push messages that were taken.
-const TAKEN: [&str; 4] = ["queued", "coalesced", "own", "left"];
-/// Outcomes of push messages that were refused, or could not be taken.
-const REFUSED: [&str; 4] = ["unproven", "malformed", "unavailable", "failed"];
 
 /// Findings of one look at the store.
 struct Findings {
@@ -281,8 +277,8 @@ impl<'a> Facts<'a> {
             },
             failures: Sides { google: failure(Side::Google), company: failure(Side::Company) },
             refused_messages: Sides {
-                google: messages(deps, Side::Google, REFUSED),
-                company: messages(deps, Side::Company, REFUSED),
+                google: messages(deps, Side::Google, PushLabels::REFUSED),
+                company: messages(deps, Side::Company, PushLabels::REFUSED),
             },
             syncs_per_minute: deps.settings.syncs_per_minute.max(1),
         }
@@ -467,7 +463,7 @@ fn systems(deps: &Deps, facts: &Facts<'_>, now: DateTime<Utc>) -> Markup {
         }
     };
     let push = |side: Side| {
-        let (taken, refused) = (messages(deps, side, TAKEN), facts.refused_messages[side]);
+        let (taken, refused) = (messages(deps, side, PushLabels::TAKEN), facts.refused_messages[side]);
         html! {
             @if !deps.settings.announced[side] { "not configured" } @else {
                 (taken) " taken, "
