@@ -20,9 +20,9 @@ use crate::tasks::{self, LookupError, OperateError, Verb, Which};
 
 const MAX_PAGE: usize = 200;
 /// Name of an operator who proves nothing but the admin token.
-const ADMIN: &str = "the holder of the admin token";
+pub(super) const ADMIN: &str = "the holder of the admin token";
 /// Name of an operator where there is no admin token.
-const LOCAL: &str = "somebody at this machine";
+pub(super) const LOCAL: &str = "somebody at this machine";
 
 const fn operator(service: &Service) -> &'static str {
     if service.admin_token.is_some() { ADMIN } else { LOCAL }

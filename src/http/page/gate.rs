@@ -9,6 +9,7 @@ use ring::hmac;
 
 use crate::config::Trust;
 
+use super::super::api::{ADMIN, LOCAL};
 use super::super::auth::Browser;
 use super::super::{Identity, Problem, Proof, Service};
 
@@ -48,11 +49,11 @@ pub(in super::super) async fn operator(
     };
     let refused = match proof.recognise(headers, Browser::OwnPages) {
         Ok(Identity::Person) if headers.contains_key(header::AUTHORIZATION) => {
-            let name = "the holder of the admin token".to_owned();
+            let name = ADMIN.to_owned();
             return Ok(Operator { name, session: None, signed_in: false });
         }
         Ok(Identity::Person) => {
-            let (name, session) = ("somebody at this machine".to_owned(), Some("loopback".to_owned()));
+            let (name, session) = (LOCAL.to_owned(), Some("loopback".to_owned()));
             return Ok(Operator { name, session, signed_in: false });
         }
         Ok(Identity::Queue | Identity::Cron | Identity::Anybody) => {
