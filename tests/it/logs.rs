@@ -2,10 +2,9 @@
 //! depends on a metric or an entry that really exists.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -23,7 +22,7 @@ use serde_json::{Map, Value, json};
 
 use casebridge_testkit::harness::log::Log;
 use casebridge_testkit::harness::serve;
-use casebridge_testkit::service::free_port;
+use casebridge_testkit::service::{free_port, read_log};
 
 const ADMIN: &str = "the-admin-token-of-this-test";
 const TITLE: &str = "title-that-nobody-logs";
@@ -54,19 +53,8 @@ impl Service {
             .spawn()
             .unwrap();
         let mut service = Self { process, port, reader: None };
-        let output = BufReader::new(service.process.stderr.take().unwrap());
-        let (listening, listens) = mpsc::channel();
-        // Read all the time, because the service blocks if the pipe is full.
-        service.reader = Some(std::thread::spawn(move || {
-            let mut written = Vec::new();
-            for line in output.lines() {
-                written.push(line.unwrap());
-                if written.last().is_some_and(|line| line.contains("listening on")) {
-                    let _ = listening.send(());
-                }
-            }
-            written
-        }));
+        let (listens, reader) = read_log(service.process.stderr.take().unwrap());
+        service.reader = Some(reader);
         listens.recv().expect("the service starts");
         service
     }

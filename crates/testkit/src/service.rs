@@ -3,9 +3,10 @@
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
@@ -264,4 +265,20 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(Instant::now() < limit, "never: {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// Reads what a service logs, all the time, because it blocks if the pipe is full. Tells when it listens, and returns all lines in the end.
+pub fn read_log(log: ChildStderr) -> (mpsc::Receiver<()>, JoinHandle<Vec<String>>) {
+    let (listening, listens) = mpsc::channel();
+    let lines = std::thread::spawn(move || {
+        let mut written = Vec::new();
+        for line in BufReader::new(log).lines() {
+            written.push(line.unwrap());
+            if written.last().is_some_and(|line| line.contains("listening on")) {
+                let _ = listening.send(());
+            }
+        }
+        written
+    });
+    (listens, lines)
 }

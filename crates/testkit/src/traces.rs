@@ -1,11 +1,11 @@
 //! Traces of the real binary: a receiver that reads OTLP, and a service that syncs a case and sends them to it.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use axum::Router;
@@ -25,7 +25,7 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use prost::Message as _;
 use serde_json::json;
 
-use crate::service::{Process, binary, client, free_port, listen, until};
+use crate::service::{Process, binary, client, free_port, listen, read_log, until};
 
 /// Texts that no trace may hold: of the case, of people, and of the connector's secrets.
 pub const HIDDEN: &[&str] = &[TITLE, DESCRIPTION, COMMENT, REPLY, FILE, AUTHOR, MAIL, JIRA_TOKEN, ADMIN];
@@ -227,18 +227,7 @@ queue = {{ cron = false }}
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let output = BufReader::new(child.stderr.take().unwrap());
-        let (listening, listens) = mpsc::channel();
-        let lines = std::thread::spawn(move || {
-            let mut written = Vec::new();
-            for line in output.lines() {
-                written.push(line.unwrap());
-                if written.last().is_some_and(|line| line.contains("listening on")) {
-                    let _ = listening.send(());
-                }
-            }
-            written
-        });
+        let (listens, lines) = read_log(child.stderr.take().unwrap());
         let process = Process(child);
         tokio::task::spawn_blocking(move || listens.recv().expect("the service starts")).await.unwrap();
         Self { csapi, jira, told, port, process, lines, _folder: folder }
