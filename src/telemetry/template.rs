@@ -112,7 +112,7 @@ const NAMED: &[&str] =
     &["user", "users", "queue", "customfield", "project", "projects", "secrets", "uploads"];
 /// Parts that stand after one of these, and are no name.
 const NOT_NAMED: &[&str] = &["show_many"];
-/// What takes the place of an ID.
+/// Placeholder for an ID.
 const ID: &str = "{id}";
 
 /// Returns the template of a path: its words and versions, and `{id}` for each other part.

@@ -38,7 +38,7 @@ const DONE: [(&str, Tone, &str); 12] = [
 /// Plan as of now on the page of a pair.
 #[derive(Debug)]
 pub(super) enum PlanNow {
-    /// Nobody has asked for it.
+    /// Not asked for: it costs calls.
     NotAsked,
     /// Its dry run takes longer than the page waits.
     TakesLonger,

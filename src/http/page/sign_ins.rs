@@ -41,7 +41,7 @@ pub(super) enum Admitted {
     Now,
     /// Its token is looked at after [`DELAY`].
     Later,
-    /// It is refused, and so is each further one for this number of seconds.
+    /// Refused, as each further one for this number of seconds.
     NotBefore(i64),
 }
 
