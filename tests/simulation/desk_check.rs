@@ -216,6 +216,14 @@ pub(crate) fn created(world: &mut World, side: Side, new: &NewCase, outcome: &Re
     }
 }
 
+/// True if a case of a pair refuses changes, so that nothing has to come right on it.
+pub(crate) fn is_held(google: &Card, company: &Card, mapping: &CaseMapping) -> bool {
+    let read_only = &mapping.state.read_only;
+    [google, company].iter().any(|card| !card.refuses.is_empty())
+        || read_only.google.is_some()
+        || read_only.company.is_some()
+}
+
 /// Returns something that is not yet as it must be in the end, on a pair that is flagged and not paused.
 pub(crate) fn disagreement(
     world: &World,
@@ -224,11 +232,7 @@ pub(crate) fn disagreement(
     mapping: &CaseMapping,
 ) -> Option<String> {
     let state = &mapping.state;
-    let refuses = |card: &Card| !card.refuses.is_empty();
-    if [google, company].into_iter().any(refuses)
-        || state.read_only.google.is_some()
-        || state.read_only.company.is_some()
-    {
+    if is_held(google, company, mapping) {
         return None;
     }
     if state.turn.awaits_outcome() {

@@ -3,6 +3,7 @@
 use casebridge::entities::CaseMapping;
 
 use crate::desk::{Act, Acts, below, happen};
+use crate::desk_check;
 use crate::edits;
 use crate::history::{
     Company, Deed, ExtraDeed, Extras, Google, Ms, Part, Place, Refused, Rewrite, Step, What, Words,
@@ -193,13 +194,9 @@ pub(crate) fn disagreement(
     company: &Card,
     mapping: &CaseMapping,
 ) -> Option<String> {
-    let state = &mapping.state;
-    let is_held = [google, company].iter().any(|card| !card.refuses.is_empty())
-        || state.read_only.google.is_some()
-        || state.read_only.company.is_some();
     // Of a pair that went on with another company case it is not known what stood there before.
     let is_merged = world.systems[Company].cards.values().any(|card| card.merged_into.is_some());
-    if is_held || is_merged {
+    if desk_check::is_held(google, company, mapping) || is_merged {
         return None;
     }
     shown::disagreement(world, google, company, mapping)
