@@ -137,7 +137,7 @@ impl Desk {
 pub(crate) struct Extras {
     /// The company case has a link to its Google case, in such a place.
     pub(crate) link: Option<Place>,
-    /// It has a label while its Google case is escalated.
+    /// True if company cases get a label while their Google case is escalated.
     pub(crate) label: bool,
     /// Its comments that were carried have a mark.
     pub(crate) marks: bool,

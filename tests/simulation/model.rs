@@ -63,7 +63,7 @@ pub(crate) struct Note {
     pub(crate) merged_under_way: bool,
     /// Times of its edits, and as the system writes them.
     pub(crate) edits: Vec<(Ms, DateTime<Utc>)>,
-    /// It came by e-mail.
+    /// E-mail that it came by.
     pub(crate) mail: Option<Mail>,
 }
 

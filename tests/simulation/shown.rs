@@ -15,7 +15,7 @@ use crate::world::World;
 /// Label of a company case whose Google case is escalated.
 const LABEL: &str = "google-escalated";
 
-/// How often the same link may arrive in a row though nothing is wrong, since processes die.
+/// Maximum number of times that the same link may arrive in a row without a mistake: processes die before they note it.
 const MOST_REPEATED: u32 = 4;
 
 pub(crate) fn rule(on: Extras) -> ShownRule {
@@ -47,15 +47,16 @@ pub(crate) struct ShownCard {
 struct ShownTally {
     /// A person removed the link, or put another in its place.
     link_by_hand: bool,
-    /// How often the link was sent since one was answered.
+    /// Number of times that the link was sent since one was answered.
     sent: u32,
-    /// How often the link arrived that stood there, though the one before it was answered. Whoever dies before that is noted sends it again.
+    /// Number of times that the link arrived again although the one before was answered. A process that dies before it notes the answer sends
+    /// it again.
     repeated: u32,
     /// The connector may have added the label since it last removed it.
     is_ours: bool,
-    /// When the connector last added the label, or began to.
+    /// Time at which the connector last added the label, or began to.
     added: Option<Ms>,
-    /// When a person last added or removed it.
+    /// Time at which a person last added or removed it.
     label_by_hand: Option<Ms>,
 }
 
