@@ -371,10 +371,7 @@ pub(super) fn join(mapping: &mut CaseMapping, name: &FirstSeen, case: &Found, no
     set_name(mapping, name);
     mapping.linked_at = Some(now);
     let created = mapping.pending_creation.take().is_some();
-    mapping.recover();
-    if created {
-        mapping.born_open();
-    }
+    mapping.recover_found(created);
     mapping.dirty[name.side()].get_or_insert(Dirty { case_updated_at: case.updated_at, ..Dirty::since(now) });
     created
 }

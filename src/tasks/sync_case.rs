@@ -1113,6 +1113,7 @@ async fn create_counterpart(
     new.google = google;
     new.idempotency_key = session.key_of("case", format!("{new:?}").as_bytes());
     let clocks = deps.clocks();
+    let switches = deps.settings.rules.switches;
     session
         .save(|mapping| {
             mapping.begins_to_write(clocks.skew);
@@ -1123,6 +1124,12 @@ async fn create_counterpart(
             // Saved before the creation: a sync that finds the new case then knows that further parts belong to it (R16: long texts).
             mapping.description_parts = parts;
             mapping.state.description_header = Some(header.clone()).filter(|_| parts > 1);
+            // The original has these values now. If it has others when both are read, a person has changed it since (R30: merge base).
+            mapping.state.told_priority = Sides::default();
+            mapping.state.told_priority[target] = new.priority.filter(|_| switches.priority);
+            if switches.title {
+                mapping.state.titles.create(target, &new.title, &case.title);
+            }
         })
         .await?;
     match system.create(&new).await {
@@ -1142,6 +1149,8 @@ async fn create_counterpart(
                         mapping.pending_creation = None;
                         mapping.state.google_placement = None;
                         mapping.description_parts = 1;
+                        mapping.state.told_priority = Sides::default();
+                        mapping.state.titles.created = None;
                     }
                 })
                 .await?;
@@ -1321,12 +1330,7 @@ async fn save_link(
             mapping.state.conflict = None;
             match linked {
                 Linked::Created => mapping.born_open(),
-                Linked::Found { created } => {
-                    mapping.recover();
-                    if created {
-                        mapping.born_open();
-                    }
-                }
+                Linked::Found { created } => mapping.recover_found(created),
             }
             if linked != (Linked::Found { created: false }) {
                 // Nobody has chosen the status of a new case, so it is compared with Google's state at once.

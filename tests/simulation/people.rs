@@ -276,10 +276,19 @@ impl World {
                 let words =
                     if long { "since this morning, and nobody knows why".repeat(3) } else { String::new() };
                 let title = format!("Trouble {} {words}", dice.below(1_000_000));
-                // Before both titles were read once, nobody can tell a change (R30).
+                // Before both titles were read once, nobody can tell a change, except on the original of a case that the connector has
+                // created (R30).
+                let other = side.other();
                 let is_known = self.shelf.of(side, &id).is_some_and(|mapping| {
                     let was_synced = |side: Side| mapping.stored_synced_at(side).is_some();
-                    mapping.is_linked() && !mapping.relinking && Side::BOTH.into_iter().all(was_synced)
+                    let counterpart =
+                        mapping.case_id(other).and_then(|counterpart| self.systems[other].card(counterpart));
+                    let is_as_created = counterpart.is_some_and(|card| {
+                        card.mirror_of.as_deref().is_some_and(|of| key(of) == key(&id))
+                            && card.tally.retitled_by_people == 0
+                    });
+                    let is_known = is_as_created || Side::BOTH.into_iter().all(was_synced);
+                    mapping.is_linked() && !mapping.relinking && is_known
                 });
                 self.change(side, &id, |card| {
                     card.tally.newest_title = Some(title.trim().to_owned());

@@ -395,6 +395,19 @@ impl CaseMapping {
         self.state.edits = Edits::default();
     }
 
+    /// Starts relinking with a counterpart that was found. `created` is true if an earlier attempt of the connector had begun to create it: then
+    /// it was open and had the values of its original, and what a person has changed since is a change (`R30`: merge base).
+    pub fn recover_found(&mut self, created: bool) {
+        let titles = self.state.titles.created.take();
+        self.recover();
+        if created {
+            self.born_open();
+            self.state.titles.created = titles;
+        } else {
+            self.state.told_priority = Sides::default();
+        }
+    }
+
     /// Returns the company case as it was last read, if the pair still has that case.
     #[must_use]
     pub fn known_company_case(&self) -> Option<&KnownCase> {
@@ -942,7 +955,7 @@ mod tests {
             let from = Sides { google: TitleDigest::of("The old one"), company: title.clone() };
             let wanted = title.clone();
             let begun = TitleBegun { side, title, wanted, from: from.clone(), sent_at, detached: false };
-            mapping.state.titles = Titles { base: Some(from), setting: Some(begun), refused: None };
+            mapping.state.titles = Titles { base: Some(from), setting: Some(begun), ..Titles::default() };
             // As a merge in the company's system does.
             mapping.recover();
             mapping.forget_told(Side::Company);

@@ -31,6 +31,6 @@ pub use pair_state::{
 pub use priority::{Priority, PriorityReading, PrioritySet};
 pub use shown::{Shown, ShownValue, UnansweredValue};
 pub use side::{Side, Sides};
-pub use titles::{RefusedTitle, TitleBegun, TitleDigest, Titles};
+pub use titles::{CreatedTitles, RefusedTitle, TitleBegun, TitleDigest, Titles};
 pub use tolerance::{Tolerance, ToleranceTable};
 pub use turn::{GoogleState, StatusBegun, TextBegun, Turn};

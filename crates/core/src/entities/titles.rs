@@ -51,6 +51,15 @@ impl TitleBegun {
     }
 }
 
+/// Titles with which a counterpart was created.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreatedTitles {
+    /// Side of the counterpart.
+    pub side: Side,
+    /// Title that it was created with, and title that its original had then.
+    pub titles: Sides<TitleDigest>,
+}
+
 /// Title that a side refuses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusedTitle {
@@ -76,6 +85,10 @@ pub struct Titles {
     /// Title that a side refused last. It is set again a day later, or once another one is to be set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<RefusedTitle>,
+    /// Titles with which the counterpart was created, until both are read. They are the base if the counterpart still has its own: a change
+    /// of its original in between is a change (`R30`: merge base).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created: Option<CreatedTitles>,
 }
 
 impl Titles {

@@ -5,7 +5,7 @@ use chrono::{DateTime, Duration, Utc};
 use super::action::Action;
 use super::texts;
 use crate::cases::{Capabilities, Case};
-use crate::entities::{RefusedTitle, Side, Sides, TitleBegun, TitleDigest, Titles};
+use crate::entities::{CreatedTitles, RefusedTitle, Side, Sides, TitleBegun, TitleDigest, Titles};
 
 /// Pause before a title that a side refused is set there again.
 const REFUSED_AGE: Duration = Duration::days(1);
@@ -52,6 +52,11 @@ pub(super) fn decide(facts: Facts<'_>) -> Decision {
     let read = Sides { google: TitleDigest::of(&shown.google), company: TitleDigest::of(&shown.company) };
     if let Some(waits) = settle(&mut titles, &read, facts) {
         return Decision { actions: Vec::new(), waits_for: Some(waits) };
+    }
+    if let Some(created) =
+        titles.created.take().filter(|created| read[created.side] == created.titles[created.side])
+    {
+        titles.base = titles.base.or(Some(created.titles));
     }
     let fitted = |side: Side| texts::mirrored_title(&shown[side.other()], facts.systems[side]);
     let is_same = |side: Side| fitted(side) == shown[side];
@@ -127,6 +132,14 @@ fn is_refused(titles: &Titles, side: Side, title: &str, now: DateTime<Utc>) -> b
 }
 
 impl Titles {
+    /// Records that a counterpart on `side` is about to be created with a title, made from that of its original.
+    pub fn create(&mut self, side: Side, title: &str, original: &str) {
+        let mut titles = Sides::default();
+        titles[side] = TitleDigest::of(&texts::shown_title(title));
+        titles[side.other()] = TitleDigest::of(&texts::shown_title(original));
+        self.created = Some(CreatedTitles { side, titles });
+    }
+
     /// Records that the write of a title begins at `now`.
     pub fn begin(&mut self, side: Side, title: &str, from: &Sides<TitleDigest>, now: DateTime<Utc>) {
         let title = TitleDigest::of(title);
@@ -335,6 +348,28 @@ mod tests {
         world.sync(Answer::Comes);
         world.company.title = " A full\tdisk ".to_owned();
         world.assert_at_rest();
+    }
+
+    #[test]
+    fn a_title_that_was_corrected_since_its_counterpart_was_created_is_carried() {
+        for side in Side::BOTH {
+            let mut world = World::new("The disk is full", "The disk is full");
+            world.titles = Titles::default();
+            world.titles.create(side.other(), "The disk is full", "The disk is full");
+            world.case(side).title = "The disk is slow".to_owned();
+            world.sync(Answer::Comes);
+            assert_eq!(world.shown(), ("The disk is slow", "The disk is slow"));
+            world.sync(Answer::Comes);
+            world.assert_at_rest();
+            assert_eq!(world.titles.created, None);
+            // A rule of the other side made something else of the title.
+            world.titles = Titles::default();
+            world.titles.create(side.other(), "The disk is slow", "The disk is slow");
+            world.case(side.other()).title = "[GCP] Disk".to_owned();
+            world.sync(Answer::Comes);
+            world.assert_at_rest();
+            assert_eq!(world.case(side).title, "The disk is slow");
+        }
     }
 
     #[test]

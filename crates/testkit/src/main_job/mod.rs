@@ -96,6 +96,8 @@ macro_rules! scenarios {
             silence::a_pair_that_ended_goes_on_when_its_case_is_back_and_misses_nothing [Hiding, ClockInHand];
             silence::several_cases_that_go_missing_together_end_no_pair [Hiding, ClockInHand];
             silence::a_pair_that_is_found_again_lowers_no_priority_and_closes_nothing [];
+            silence::what_a_person_corrects_on_a_new_case_before_its_pair_is_read_is_carried [];
+            silence::what_a_person_corrects_while_the_answer_of_a_creation_is_lost_is_carried [ClockInHand];
             silence::a_google_case_without_a_known_priority_keeps_what_it_has_and_the_crm_its_default [ClockInHand];
             silence::a_case_that_names_a_google_case_is_no_proof_and_lowers_no_priority [ClockInHand];
             silence::two_desks_on_one_organisation_are_never_linked_and_never_mirrored_across [ClockInHand];

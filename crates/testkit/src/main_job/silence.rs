@@ -211,6 +211,51 @@ pub async fn a_pair_that_is_found_again_lowers_no_priority_and_closes_nothing(cr
     world.assert_quiet().await;
 }
 
+/// A person corrects title and priority of a company case whose Google case was just created, in a request that gets such a trouble.
+async fn is_corrected_at_once(crm: &dyn Crm, trouble: Option<Fault>) {
+    let world = World::new(crm).await;
+    let company = world.company_case("Disk is slow").await;
+    if let Some(fault) = trouble {
+        world.csapi.faults().add(fault.on("POST", "/cases").times(1));
+    }
+    world.post("sync-company-case", json!({ "case_id": company })).await;
+    world.a_moment_later();
+    world.desk.sets_priority(&company, Priority::P4).await;
+    world.desk.retitles(&company, "Disk is fast").await;
+    world.settle().await;
+    let case = world.csapi.case(&world.mapping().await.google_case_name.unwrap().to_string()).unwrap();
+    let same = world.description.same_priority;
+    let is_low = |level| case.priority == Some(at_google(level)) && same(level, Priority::P4);
+    assert!(Priority::ALL.into_iter().any(is_low), "{:?}", case.priority);
+    assert_eq!(case.display_name, "Disk is fast");
+    let company = world.company(&company).await;
+    assert!(company.has_priority(Priority::P4), "{company:#?}");
+    assert_eq!(company.title, "Disk is fast");
+    world.assert_quiet().await;
+}
+
+// R30
+pub async fn what_a_person_corrects_on_a_new_case_before_its_pair_is_read_is_carried(crm: &dyn Crm) {
+    is_corrected_at_once(crm, None).await;
+    let world = World::new(crm).await;
+    let case = world.google_case("Disk is slow");
+    world.post("sync-google-case", json!({ "case_name": case })).await;
+    world.a_moment_later();
+    world.csapi.set_priority(&case, GooglePriority::P4).unwrap();
+    world.csapi.set_display_name(&case, "Disk is fast").unwrap();
+    world.settle().await;
+    let company = world.mapping().await.company_case_id.unwrap().to_string();
+    assert_eq!(world.csapi.case(&case).unwrap().priority, Some(GooglePriority::P4));
+    assert!(world.company(&company).await.has_priority(Priority::P4));
+    assert_eq!(world.company(&company).await.title, "Disk is fast");
+    world.assert_quiet().await;
+}
+
+// R13, R30
+pub async fn what_a_person_corrects_while_the_answer_of_a_creation_is_lost_is_carried(crm: &dyn Crm) {
+    is_corrected_at_once(crm, Some(Fault::always(Effect::HangUpAfter))).await;
+}
+
 // R30
 pub async fn a_google_case_without_a_known_priority_keeps_what_it_has_and_the_crm_its_default(crm: &dyn Crm) {
     for shown in ["", "PRIORITY_UNSPECIFIED", "P9"] {
