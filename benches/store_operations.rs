@@ -8,25 +8,20 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement that fails has nothing to say")]
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use async_trait::async_trait;
-use casebridge::cases::Check;
-use casebridge::clock::SharedClock;
 use casebridge::entities::Priority;
 use casebridge::outbound::NoCredentials;
-use casebridge::queue::{Enqueued, QueueError, QueuedTask, TaskQueue};
 use casebridge::store::{
     DEFAULT_DATABASE, DatabaseLocation, FirestoreStore, OperationCounts, SqliteStore, Store,
 };
-use chrono::{DateTime, Duration, Utc};
+use chrono::Duration;
 use serde_json::json;
 
-use casebridge_testkit::harness::backend::{Backend, Delivery, Embedded};
+use casebridge_testkit::harness::backend::Embedded;
 use casebridge_testkit::harness::billed::Billed;
+use casebridge_testkit::harness::counted::{CountedQueue, QueueCounts};
 use casebridge_testkit::harness::jira::JiraKind;
 use casebridge_testkit::harness::{Options, World, idle};
 
@@ -51,28 +46,14 @@ const UPTIME_PERIOD: Duration = Duration::minutes(5);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Counts {
     store: OperationCounts,
-    /// Number of tasks created, including those that existed already: each is an API call.
-    enqueued: u64,
-    /// Number of tasks that were new: each is a delivery, as long as none fails.
-    delivered: u64,
+    queue: QueueCounts,
 }
 
 impl std::ops::Sub for Counts {
     type Output = Self;
 
     fn sub(self, earlier: Self) -> Self {
-        Self {
-            store: self.store - earlier.store,
-            enqueued: self.enqueued.saturating_sub(earlier.enqueued),
-            delivered: self.delivered.saturating_sub(earlier.delivered),
-        }
-    }
-}
-
-impl Counts {
-    /// Returns the operations that Cloud Tasks bills: API calls and deliveries.
-    fn queue(self) -> u64 {
-        self.enqueued + self.delivered
+        Self { store: self.store - earlier.store, queue: self.queue - earlier.queue }
     }
 }
 
@@ -112,71 +93,11 @@ impl Counted {
     }
 }
 
-/// Counters of the embedded queue.
-#[derive(Default)]
-struct Queued {
-    enqueued: AtomicU64,
-    delivered: AtomicU64,
-}
-
-struct CountingBackend {
-    embedded: Embedded,
-    queued: Arc<Queued>,
-}
-
-#[async_trait]
-impl Backend for CountingBackend {
-    async fn store(&self, clock: &SharedClock) -> Arc<dyn Store> {
-        self.embedded.store(clock).await
-    }
-
-    async fn queue(&self, service: SocketAddr, clock: &SharedClock) -> Arc<dyn Delivery> {
-        let inner = self.embedded.queue(service, clock).await;
-        let queue = Arc::new(CountingQueue { inner: inner.queue(), queued: self.queued.clone() });
-        Arc::new(CountingDelivery { inner, queue })
-    }
-}
-
-struct CountingDelivery {
-    inner: Arc<dyn Delivery>,
-    queue: Arc<CountingQueue>,
-}
-
-#[async_trait]
-impl Delivery for CountingDelivery {
-    fn queue(&self) -> Arc<dyn TaskQueue> {
-        self.queue.clone()
-    }
-
-    async fn run_due(&self) -> Option<DateTime<Utc>> {
-        self.inner.run_due().await
-    }
-}
-
-struct CountingQueue {
-    inner: Arc<dyn TaskQueue>,
-    queued: Arc<Queued>,
-}
-
-#[async_trait]
-impl TaskQueue for CountingQueue {
-    async fn enqueue(&self, task: QueuedTask) -> Result<Enqueued, QueueError> {
-        let enqueued = self.inner.enqueue(task).await?;
-        self.queued.enqueued.fetch_add(1, Ordering::Relaxed);
-        self.queued.delivered.fetch_add(u64::from(enqueued == Enqueued::New), Ordering::Relaxed);
-        Ok(enqueued)
-    }
-
-    async fn check(&self) -> Vec<Check> {
-        self.inner.check().await
-    }
-}
-
 /// Connector whose costs are counted.
 struct Bench {
     world: World,
     store: Counted,
-    queued: Arc<Queued>,
+    queue: Arc<CountedQueue>,
     _folder: tempfile::TempDir,
 }
 
@@ -184,20 +105,14 @@ impl Bench {
     async fn start(emulator: Option<&str>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Counted::new(&folder, emulator);
-        let queued = Arc::<Queued>::default();
-        let embedded = Embedded::with_store(store.store());
-        let backend = CountingBackend { embedded, queued: queued.clone() };
-        let options = Options { backend: Some(Arc::new(backend)), ..Options::default() };
+        let queue = Arc::new(CountedQueue::over(Embedded::with_store(store.store())));
+        let options = Options { backend: Some(queue.clone()), ..Options::default() };
         let world = World::with(&JiraKind, options).await;
-        Self { world, store, queued, _folder: folder }
+        Self { world, store, queue, _folder: folder }
     }
 
     fn counts(&self) -> Counts {
-        Counts {
-            store: self.store.counts(),
-            enqueued: self.queued.enqueued.load(Ordering::Relaxed),
-            delivered: self.queued.delivered.load(Ordering::Relaxed),
-        }
+        Counts { store: self.store.counts(), queue: self.queue.counts() }
     }
 
     /// Runs cron and the queues for a time, and returns the operations of that time.
@@ -333,7 +248,7 @@ async fn events(emulator: Option<&str>, idle: &Counts) -> Vec<Event> {
     };
     events.push(Event {
         name: "a mapping cleaned up",
-        cost: Counts { store: each, enqueued: 0, delivered: 0 },
+        cost: Counts { store: each, queue: QueueCounts::default() },
     });
     events
 }
@@ -391,14 +306,14 @@ impl Month {
         self.reads += cost.store.reads as f64 * times;
         self.writes += cost.store.writes as f64 * times;
         self.deletes += cost.store.deletes as f64 * times;
-        self.queue += cost.queue() as f64 * times;
+        self.queue += cost.queue.billed() as f64 * times;
     }
 
     fn of(open: usize, idle: &Idle, events: &[Event]) -> Self {
         let mut month = Self::default();
         let hours = 24.0 * assumed::DAYS;
         month.add(idle.tasks, hours);
-        month.add(Counts { store: idle.checks, enqueued: 0, delivered: 0 }, hours);
+        month.add(Counts { store: idle.checks, queue: QueueCounts::default() }, hours);
         let open = open as f64;
         for event in events {
             let times = match event.name {
@@ -470,7 +385,7 @@ fn tables(idle: &[Idle], events: &[Event]) -> String {
     writeln!(text, "| --- | ---: | ---: | ---: | ---: |").unwrap();
     for Event { name, cost } in events {
         let OperationCounts { reads, writes, deletes } = cost.store;
-        writeln!(text, "| {name} | {reads} | {writes} | {deletes} | {} |", cost.queue()).unwrap();
+        writeln!(text, "| {name} | {reads} | {writes} | {deletes} | {} |", cost.queue.billed()).unwrap();
     }
     writeln!(text, "\n| open cases | reads | writes | deletes | queue operations | Firestore | without its free quota | Cloud Tasks | App Engine | a month |").unwrap();
     writeln!(text, "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |").unwrap();

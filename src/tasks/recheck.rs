@@ -19,7 +19,7 @@ use crate::entities::{CaseMapping, Side, Sides};
 use crate::sync::{has_new_edit, has_nothing_new, horizons, is_at_rest};
 
 /// Age of a case's last update at the first recheck. Each further recheck is at three times the age of the one before.
-const FIRST: Duration = Duration::minutes(1);
+const FIRST: Duration = Duration::minutes(2);
 const GROWTH: i32 = 3;
 /// Time between the last recheck and the end of the polling window. Polls are a minute apart, so one falls into it.
 const BEFORE_THE_END: Duration = Duration::seconds(90);
@@ -254,8 +254,8 @@ mod tests {
     #[test]
     fn a_case_is_read_again_at_growing_distances_and_before_it_leaves_the_window() {
         use Recheck::{Early, Last};
-        assert_eq!(rechecks(30, 60), [(1, Early), (3, Early), (9, Early), (29, Last)]);
-        assert_eq!(rechecks(5, 60), [(1, Early), (4, Last)]);
+        assert_eq!(rechecks(30, 60), [(2, Early), (6, Early), (29, Last)]);
+        assert_eq!(rechecks(5, 60), [(4, Last)]);
         assert_eq!(rechecks(1, 60), [(1, Last)]);
     }
 

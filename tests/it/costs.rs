@@ -14,6 +14,7 @@ use chrono::Duration;
 use casebridge_testkit::harness::backend::Embedded;
 use casebridge_testkit::harness::billed::Billed;
 use casebridge_testkit::harness::calls;
+use casebridge_testkit::harness::counted::{CountedQueue, QueueCounts};
 use casebridge_testkit::harness::crm::Crm;
 use casebridge_testkit::harness::jira::JiraKind;
 use casebridge_testkit::harness::servicenow::ServiceNowKind;
@@ -21,12 +22,18 @@ use casebridge_testkit::harness::zendesk::ZendeskKind;
 use casebridge_testkit::harness::{OUTAGE, Options, World, count, idle};
 
 async fn world() -> (World, Arc<Billed>, tempfile::TempDir) {
+    let (world, billed, _queue, folder) = counted_world().await;
+    (world, billed, folder)
+}
+
+async fn counted_world() -> (World, Arc<Billed>, Arc<CountedQueue>, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(&folder.path().join("store.db")).unwrap();
     let billed = Arc::new(Billed::over(Arc::new(store)));
-    let backend = Some(Arc::new(Embedded::with_store(billed.clone())) as _);
+    let queue = Arc::new(CountedQueue::over(Embedded::with_store(billed.clone())));
+    let backend = Some(queue.clone() as _);
     let world = World::with(&JiraKind, Options { backend, ..Options::default() }).await;
-    (world, billed, folder)
+    (world, billed, queue, folder)
 }
 
 /// Returns the cost of ten minutes with `open` open mappings and no changes.
@@ -83,25 +90,33 @@ async fn a_comment_costs_few_calls_while_its_case_is_in_the_polling_window() {
     }
 }
 
-/// Returns the cost of an hour in which `comments` comments are carried.
-async fn an_hour_with(comments: usize) -> OperationCounts {
-    let (world, billed, _folder) = world().await;
+/// Returns the cost of an hour, of the store and the queue, in which a comment is said on that side, or none.
+async fn an_hour_with(comment: Option<Side>) -> (OperationCounts, QueueCounts) {
+    let (world, billed, queue, _folder) = counted_world().await;
     let (google, company) = world.pair().await;
     world.run_for(Duration::minutes(45)).await;
-    let before = billed.counts();
-    if comments > 0 {
-        world.google_says(&google, "It happens again");
+    let before = (billed.counts(), queue.counts());
+    match comment {
+        Some(Side::Google) => drop(world.google_says(&google, "It happens again")),
+        Some(Side::Company) => drop(world.company_says(&company, "It happens again").await),
+        None => {}
     }
     world.run_for(Duration::hours(1)).await;
-    assert_eq!(world.copies_in_crm(&company).await.len(), comments);
-    billed.counts() - before
+    let copies = world.copies_in_crm(&company).await.len() + world.copies_at_google(&google).len();
+    assert_eq!(copies, usize::from(comment.is_some()));
+    (billed.counts() - before.0, queue.counts() - before.1)
 }
 
 #[tokio::test]
-async fn a_comment_costs_few_operations_of_the_store() {
-    let cost = an_hour_with(1).await - an_hour_with(0).await;
-    println!("a comment: {cost:?}");
-    assert!(cost.reads <= 12 && cost.writes <= 6 && cost.deletes == 0, "{cost:?}");
+async fn a_comment_costs_few_operations_of_the_store_and_the_queue() {
+    let idle = an_hour_with(None).await;
+    for side in Side::BOTH {
+        let busy = an_hour_with(Some(side)).await;
+        let (store, queue) = (busy.0 - idle.0, (busy.1 - idle.1).billed());
+        println!("a comment at {side}: {store:?}, {queue} operations of the queue");
+        assert!(store.reads <= 12 && store.writes <= 6 && store.deletes == 0, "{side}: {store:?}");
+        assert!(queue <= 12, "{side}: {queue}");
+    }
 }
 
 /// Adds so many comments to the Google case of the only pair, a tenth of them to the company case, and notes all as carried.

@@ -7,6 +7,7 @@
 pub mod backend;
 pub mod billed;
 pub mod calls;
+pub mod counted;
 pub mod crm;
 pub mod desk;
 pub mod idle;
