@@ -210,9 +210,13 @@ pub fn router(service: Service) -> Router {
         router = router.route(path, route);
     }
     router
-        .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "There is nothing here").into_response() })
-        .method_not_allowed_fallback(|| async {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "This method is not allowed here").into_response()
+        .fallback(|State(service): State<Service>, headers: HeaderMap| async move {
+            let problem = Problem::new(StatusCode::NOT_FOUND, "There is nothing here");
+            page::refused(&service, &headers, problem)
+        })
+        .method_not_allowed_fallback(|State(service): State<Service>, headers: HeaderMap| async move {
+            let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "This method is not allowed here");
+            page::refused(&service, &headers, problem)
         })
         .layer(Extension(Arc::<Open>::default()))
         .layer(Extension(Arc::<page::SignIns>::default()))

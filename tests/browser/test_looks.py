@@ -143,7 +143,7 @@ def test_the_overview_the_list_and_what_is_not_found(visit, gallery, look):
     assert page.get_by_role("region", name=re.compile("Needs a look")).get_by_role("listitem").count() >= 6
     found = []
     for path in ("/", "/?q=no-such-case", "/?q=%F0%9F%98%80" + "y" * 300, "/cases?filter=all", "/cases?filter=late", "/cases?filter=conflicts",
-                 "/cases/999999", "/cases/" + "9" * 400, "/cases?filter=" + "z" * 300):  # fmt: skip
+                 "/cases/999999", "/cases/" + "9" * 400, "/cases?filter=" + "z" * 300, "/nowhere"):  # fmt: skip
         page.goto(path)
         found += problems(page, path[:40])
     assert found == [], "\n".join(found)

@@ -207,6 +207,8 @@ def test_all_pairs_are_listed_page_by_page_each_once(visit, world):
         ("/cases/%FF", 400, "UTF-8"),
         ("/cases?filter=nonsense", 400, "filter must be one of"),
         ("/cases?after=x", 400, "after"),
+        ("/nowhere", 404, "nothing here"),
+        ("/signout", 405, "not allowed"),
     ],
 )
 def test_a_broken_address_is_a_page_with_the_way_back(visit, path, status, words):

@@ -206,7 +206,7 @@ impl Made {
 /// Documented statuses (`README.md`; `docs/design.md`, R4). A page redirects its browser with 303.
 const STATUSES: [u16; 10] = [200, 303, 400, 401, 403, 404, 405, 408, 413, 500];
 
-/// True for the paths whose answers are pages. All others answer a browser like a script.
+/// True for the paths whose answers are pages. All others that exist answer a browser like a script.
 fn is_page(path: &str) -> bool {
     ["/", "/signin", "/signout", "/cases"].contains(&path) || path.starts_with("/cases/")
 }
@@ -232,7 +232,13 @@ async fn is_answered(connector: &Connector, made: Made) {
     if media_type.starts_with("text/html") {
         // The form to sign in is shown to whoever asks for it.
         let is_form = path == "/signin" && ["GET", "HEAD"].contains(&method.as_str());
-        assert!(is_page(&path) && (takes_pages || is_form), "{shown}: {text}");
+        // An address that is no route's, or a method that none of its routes has. The page says nothing else, and repeats nothing.
+        let is_nowhere = match status.as_u16() {
+            404 => is_head || text.contains("<h1>There is nothing here</h1><p><a href=\"/\">"),
+            405 => is_head || text.contains("<h1>This method is not allowed here</h1><p><a href=\"/\">"),
+            _ => false,
+        };
+        assert!((is_page(&path) || is_nowhere) && (takes_pages || is_form), "{shown}: {text}");
         assert!(policy.starts_with("default-src 'none'") && !policy.contains("script"), "{shown}: {policy}");
         assert!(is_head || text.ends_with("</html>"), "{shown}: {text}");
         return;

@@ -326,6 +326,38 @@ async fn without_a_token_a_page_opens_on_this_machine_only_and_says_why_not() {
 }
 
 #[tokio::test]
+async fn an_unknown_address_and_a_wrong_method_are_a_page_to_a_browser_and_a_problem_to_all_others() {
+    let world = World::new(&JiraKind).await;
+    world.pair().await;
+    // Nobody is signed in.
+    let browser = Browser::new(world.another_instance(Platform::Local, Some(ADMIN)).await);
+    for (method, path, status, title) in [
+        (Method::GET, "/nowhere", 404, "There is nothing here"),
+        (Method::GET, "/%3Cscript%3Ealert(1)%3C/script%3E?q=%3Cb%3E", 404, "There is nothing here"),
+        (Method::POST, "/assets/none.css", 404, "There is nothing here"),
+        (Method::GET, "/signout", 405, "This method is not allowed here"),
+        (Method::DELETE, "/cases/1", 405, "This method is not allowed here"),
+        (Method::GET, "/tasks/poll-google", 405, "This method is not allowed here"),
+    ] {
+        let page = browser.ask(method.clone(), path, &[], &[]).await;
+        assert_eq!((page.status, page.location.as_deref()), (status, None), "{path}: {}", page.text);
+        assert!(page.policy.is_some_and(|policy| policy.starts_with("default-src 'none'")), "{path}");
+        // The whole content: the way back, and nothing of the address or of a case.
+        let main = format!("<h1>{title}</h1><p><a href=\"/\">Back to the overview</a></p></main>");
+        assert!(page.text.contains(&main), "{path}: {}", page.text);
+        for hidden in ["script", "Sign out", "SUP-1", "nowhere"] {
+            assert!(!page.text.contains(hidden), "{path}: {hidden}: {}", page.text);
+        }
+        for accept in ["*/*", "application/json", "application/problem+json, application/json;q=0.9"] {
+            let problem = browser.ask(method.clone(), path, &[("accept", accept)], &[]).await;
+            let shown: Value = serde_json::from_str(&problem.text).unwrap();
+            assert_eq!((problem.status, &shown["title"]), (status, &json!(title)), "{path}, {accept}");
+            assert_eq!((problem.policy, shown["status"].as_u64()), (None, Some(u64::from(status))));
+        }
+    }
+}
+
+#[tokio::test]
 async fn sync_and_dry_run_work_from_the_page() {
     let world = World::new(&JiraKind).await;
     let (google, company) = world.pair().await;
