@@ -242,8 +242,8 @@ impl Csapi {
     }
 }
 
-/// Returns the remedy for a failed call.
-pub(super) fn remedy(parent: &str, error: &ApiError) -> Option<String> {
+/// Returns the remedy for a failed call. `file`: the one that the credentials come from, if any.
+pub(super) fn remedy(parent: &str, file: Option<&str>, error: &ApiError) -> Option<String> {
     // These exist for every parent.
     let is_search = error.call.ends_with(":search");
     let remedy = match (error.kind, error.status) {
@@ -274,9 +274,13 @@ pub(super) fn remedy(parent: &str, error: &ApiError) -> Option<String> {
             grant_command(parent, "roles/cloudsupport.techSupportEditor"),
             grant_command(parent, "roles/resourcemanager.organizationViewer"),
         ),
-        (ApiErrorKind::Unauthorized, _) => {
-            "check google.auth, the service account that the service runs as, and that this machine's clock is right".to_owned()
-        }
+        (ApiErrorKind::Unauthorized, _) => match file {
+            Some(file) => format!(
+                "check google.auth, whose credentials are those in {file}: that they are neither revoked nor expired; and that this \
+                 machine's clock is right"
+            ),
+            None => "check google.auth, the service account that the service runs as, and that this machine's clock is right".to_owned(),
+        },
         (ApiErrorKind::NotFound, _) if is_search => format!(
             "check google.base_url, and google.parent: {parent} does not exist, or the service account may not see it"
         ),

@@ -148,7 +148,8 @@ impl Csapi {
             stored_filename: filename,
         };
         let parent = settings.parent.clone();
-        upstream.advise(Box::new(move |error| check::remedy(&parent, error)));
+        let file = upstream.credentials_file();
+        upstream.advise(Box::new(move |error| check::remedy(&parent, file.as_deref(), error)));
         Ok(Self {
             settings,
             upstream,

@@ -14,11 +14,17 @@ const CERTIFICATE: &str = "if the system, or a proxy on the way, has a certifica
 /// Remedy for a proxy that does not let a connection through.
 const PROXY: &str = "check HTTPS_PROXY and NO_PROXY, and that the proxy lets the connector through to this host (docs/networks.md)";
 
+/// Words of the message about an answer that is for another user than the connector's.
+pub(super) const STRANGER: &str = "is for somebody else than the connector's user";
+
 /// End of the message about a download that another host has.
 pub(super) const FOREIGN_HOST: &str = "which is not among the hosts that are allowed for";
 
 /// Returns the hint for an error. `None` if its message names the remedy itself.
 pub(super) fn of(error: &ApiError, advice: Option<&Advice>) -> Option<String> {
+    if error.message.contains(STRANGER) {
+        return advice.and_then(|advice| advice(error));
+    }
     // A message of this program, and not of the system: see `Upstream::refusal`.
     let is_ours =
         error.status.is_none() || matches!(error.kind, ApiErrorKind::Unreadable | ApiErrorKind::WrongContent);
@@ -80,7 +86,7 @@ pub struct Remedies {
     pub fixed: Vec<String>,
     /// Remedy for a wrong address.
     pub address: String,
-    /// Remedies for refusals, by a part of the system's message.
+    /// Remedies for refusals, and for answers to somebody else than the connector's user, by a part of the message.
     pub refusals: Vec<(&'static str, String)>,
     /// Key of the configuration that allows for other hosts of files. `None` if the system keeps its files itself.
     pub download_hosts: Option<&'static str>,
@@ -102,6 +108,9 @@ impl Remedies {
 
     fn find(&self, error: &ApiError) -> Option<&str> {
         let refused = self.refusals.iter().find(|(part, _)| error.message.contains(part));
+        if error.message.contains(STRANGER) {
+            return Some(refused.map_or(&self.sign_in, |(_, remedy)| remedy));
+        }
         match (error.kind, error.status) {
             (ApiErrorKind::Unauthorized | ApiErrorKind::Refused, Some(_)) if refused.is_some() => {
                 refused.map(|(_, remedy)| remedy.as_str())

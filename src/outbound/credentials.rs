@@ -32,6 +32,11 @@ pub trait Credentials: Send + Sync {
         false
     }
 
+    /// Returns the file that the credentials come from, for advice. `None` if there is none, or if the configuration names it.
+    fn file(&self) -> Option<String> {
+        None
+    }
+
     /// Returns the OAuth scopes that the current access token was granted, separated by spaces, where the token endpoint named them.
     async fn granted_scope(&self) -> Option<String> {
         None

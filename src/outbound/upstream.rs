@@ -104,8 +104,8 @@ pub struct UpstreamSettings {
     pub download_hosts: Vec<String>,
 }
 
-/// Reads the headers of an answer. If they show that the answer is for another user than the connector's, returns the reason and the remedy
-/// (`R26`: empty answers need proof).
+/// Reads the headers of an answer. If they show that the answer is for another user than the connector's, returns the reason (`R26`: empty
+/// answers need proof). The remedy is [`Remedies::sign_in`](super::advice::Remedies::sign_in).
 pub type Stranger = fn(&HeaderMap) -> Option<String>;
 
 /// Finds the explanation in the JSON of a refusal, in the error format of one system.
@@ -436,6 +436,12 @@ impl Upstream {
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         self.clock.now()
+    }
+
+    /// Returns the file that the credentials come from, if there is one.
+    #[must_use]
+    pub fn credentials_file(&self) -> Option<String> {
+        self.credentials.file()
     }
 
     /// Makes an error of this upstream for a failure without an HTTP answer.
@@ -871,7 +877,7 @@ impl Upstream {
             ApiErrorKind::Unauthorized
         };
         let code = status.as_u16();
-        let message = format!("the answer, {code}, is for somebody else than the connector's user: {why}");
+        let message = format!("the answer, {code}, {}: {why}", advice::STRANGER);
         Err(Failure { stranger: true, ..Failure::from(self.error(kind, label, message)) })
     }
 
@@ -1040,8 +1046,13 @@ impl Upstream {
         match header.map_err(late)? {
             Ok(header) => Ok(header),
             Err(message) => {
-                let clocks = self.ask_for_time().await.unwrap_or_default();
-                Err(self.error(ApiErrorKind::Unauthorized, label, message + &clocks))
+                let text = message + &self.ask_for_time().await.unwrap_or_default();
+                // What is wrong, then what to do: see `Credentials::header`.
+                let (message, hint) = match text.rsplit_once("; ") {
+                    Some((what, remedy)) => (what, Some(remedy.to_owned())),
+                    None => (text.as_str(), None),
+                };
+                Err(ApiError { hint, ..self.error(ApiErrorKind::Unauthorized, label, message) })
             }
         }
     }

@@ -341,9 +341,11 @@ async fn records_without_the_flag_that_are_hidden_are_nobodys_business() {
 fn told<T: std::fmt::Debug>(outcome: Result<T, casebridge::cases::ApiError>, parts: &[&str]) {
     let error = outcome.unwrap_err();
     assert_eq!(error.kind, ApiErrorKind::Unauthorized, "{error}");
+    let text = error.to_string();
     for part in parts {
-        assert!(error.message.contains(part), "{part:?} is not in {error}");
+        assert!(text.contains(part), "{part:?} is not in {text}");
     }
+    assert_eq!(text.matches("company.servicenow.oauth_token").count(), 0, "{text}");
 }
 
 #[tokio::test]
@@ -439,14 +441,19 @@ async fn a_page_that_was_short_once_is_read_again_before_anything_is_said() {
 
 #[tokio::test]
 async fn whoever_is_not_signed_in_is_told_so_and_finds_nothing_to_believe() {
-    let crm = incidents().await;
+    let with_password = |ours: &mut ServiceNowSettings| {
+        (ours.user, ours.password) = (Some("casebridge".to_owned()), Some("env:SECRET".to_owned()));
+    };
+    let crm = start(SandboxServiceNowSettings::default(), with_password).await;
     let id = flagged(&crm, "there");
     let since = crm.clock.now() - Duration::minutes(5);
     assert!(crm.adapter.search_updated(since).await.unwrap().identified);
     crm.adapter.identify().await.unwrap();
     let guest = SandboxServiceNowSwitches { anonymous: true, ..SandboxServiceNowSwitches::default() };
     crm.servicenow.set_switches(guest);
-    let parts = ["nobody who signed in", "check the credentials"];
+    // The credentials that are configured, and no others.
+    let keys = "check company.servicenow.user and company.servicenow.password, and that the user is active";
+    let parts = ["nobody who signed in", keys];
     told(crm.adapter.search_updated(since).await, &parts);
     told(crm.adapter.identify().await, &parts);
     told(crm.adapter.any_case(None).await, &parts);
@@ -456,7 +463,7 @@ async fn whoever_is_not_signed_in_is_told_so_and_finds_nothing_to_believe() {
     // If the instance does not report the signed-in state, the count and the user's name show it.
     crm.servicenow.set_switches(SandboxServiceNowSwitches { no_login_header: true, ..guest });
     told(crm.adapter.search_updated(since).await, &["1 of 1 records are hidden"]);
-    told(crm.adapter.identify().await, &["its guest", "check the credentials"]);
+    told(crm.adapter.identify().await, &["its guest", keys]);
     let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
     assert!(line(&checks, "user").unwrap_err().contains("its guest"), "{checks:?}");
     crm.servicenow.set_switches(SandboxServiceNowSwitches {
@@ -929,9 +936,10 @@ async fn what_is_mandatory_for_closing_is_named_with_the_key_to_set() {
     let id = flagged(&crm, "close me");
     let error = crm.adapter.close(&id).await.unwrap_err();
     assert_eq!((error.kind, error.status), (ApiErrorKind::Refused, Some(403)), "{error}");
-    for part in ["Data Policy Exception", "Resolution notes", "company.servicenow.close_fields"] {
+    for part in ["Data Policy Exception", "Resolution notes"] {
         assert!(error.message.contains(part), "{error}");
     }
+    assert_eq!(error.hint.as_deref(), Some("give a value for each in company.servicenow.close_fields"));
     let crm = incidents().await;
     let id = flagged(&crm, "close me");
     crm.adapter.close(&id).await.unwrap();

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::client::Client;
 use super::discovery::{self, CustomField};
+use super::identity;
 use super::settings::{Deployment, JiraSettings};
 use super::transitions;
 use super::values;
@@ -64,6 +65,9 @@ pub(super) fn remedies(settings: &JiraSettings) -> Remedies {
     let grant = |right: &str| {
         format!("grant the connector's user \"{right}\" in the permission scheme of project {project}")
     };
+    let locked = format!(
+        "the user may not use the API (locked, or asked for a CAPTCHA): sign in once in a browser, then check {keys}"
+    );
     Remedies {
         sign_in: sign_in(
             settings,
@@ -81,13 +85,13 @@ pub(super) fn remedies(settings: &JiraSettings) -> Remedies {
             ("POST", "/api/2/issue", grant("Create Issues")),
             ("GET", "/issue/", grant("Browse Projects")),
         ],
-        right: format!(
-            "the user may not use the API (locked, or asked for a CAPTCHA): sign in once in a browser, then check {keys}"
-        ),
+        right: locked.clone(),
         fixed: ["/myself", "/search", "/search/jql", "/field", "/serverInfo"].map(str::to_owned).to_vec(),
         address: "there is no Jira at that address: check company.base_url and company.jira.deployment"
             .to_owned(),
         refusals: vec![
+            (identity::DENIED, locked),
+            (identity::FORBIDDEN, format!("give the connector's user access to Jira, or check {keys}")),
             (
                 "not on the appropriate screen",
                 format!(

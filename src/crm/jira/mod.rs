@@ -59,8 +59,8 @@ use super::content::Text;
 use crate::cases::{
     Annotated, Annotation, ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check,
     Closing, Comment, Content, CredentialEnd, Details, Download, Filing, Finding, Found, KnownStatus, Needs,
-    NewAttachment, NewCase, NewComment, Placement, Statuses, Sweep, TextLimit, Visibility, Wanted, Written,
-    is_same_name, markers, utf16_units,
+    NewAttachment, NewCase, NewComment, Placement, Statuses, Sweep, TextLimit, Trouble, Visibility, Wanted,
+    Written, is_same_name, markers, utf16_units,
 };
 use crate::clock::SharedClock;
 use crate::crm::CrmKind as _;
@@ -849,7 +849,10 @@ impl CaseSystem for Jira {
         let settings = self.settings();
         let transitions = self.client.transitions(id).await?;
         let refused = |problem: String| {
-            self.client.error(ApiErrorKind::Refused, &format!("close {}", issue_path(id)), problem)
+            // What is wrong, then what to do, as for `check`.
+            let Trouble { detail, hint, .. } = problem.into();
+            let call = format!("close {}", issue_path(id));
+            ApiError { hint, ..self.client.error(ApiErrorKind::Refused, &call, detail) }
         };
         let transition = transitions::closing(&transitions, settings).map_err(refused)?;
         let given = self.client.fields().await?.on_close.clone().map_err(refused)?;
@@ -1049,7 +1052,7 @@ fn named_limit(error: &ApiError, sent: usize) -> Option<usize> {
 const REQUEST_TYPE: &str = "company.jira.request_type has to be one of the project's and belong to company.jira.issue_type: `casebridge \
                             check` lists each request type with its issue type";
 
-/// Adds the key that gives a value to each field that a refusal names and that was not sent: `customfield_10070: Impact is required.`
+/// Adds to the hint the key that gives a value to each field that a refusal names and that was not sent: `customfield_10070: Impact is required.`
 fn demanded(error: ApiError, key: &str, sent: &Map<String, Value>) -> ApiError {
     if error.status != Some(400) {
         return error;
@@ -1066,8 +1069,9 @@ fn demanded(error: ApiError, key: &str, sent: &Map<String, Value>) -> ApiError {
     if keys.is_empty() {
         return error;
     }
-    let message = format!("{}; give what the screen demands a value in {}", error.message, keys.join(", "));
-    ApiError { message, ..error }
+    let give = format!("give what the screen demands a value in {}", keys.join(", "));
+    let hint = Some(error.hint.as_deref().map_or(give.clone(), |hint| format!("{hint}; {give}")));
+    ApiError { hint, ..error }
 }
 
 /// Turns a title into one line that Jira accepts as a summary.

@@ -212,7 +212,7 @@ fn filled(
         String::new()
     };
     Err(format!(
-        "the screen of the transition {:?} demands {}: {give}make that optional, or name another transition in the configuration",
+        "the screen of the transition {:?} demands {}; {give}make that optional, or name another transition in the configuration",
         transition.name,
         described.join(", "),
     ))
@@ -224,7 +224,7 @@ fn chosen_resolution(screen: &ScreenField, settings: &JiraSettings) -> Result<Op
         |wanted: &str| allowed.iter().find(|value| value.is(wanted)).map(|value| value.shown().to_owned());
     let refused = |what: String| {
         let names: Vec<&str> = allowed.iter().map(Named::shown).collect();
-        format!("{what}: name one of {} in company.jira.resolution", names.join(", "))
+        format!("{what}; name one of {} in company.jira.resolution", names.join(", "))
     };
     let said = |wanted: Option<Closing>| {
         let fits = move |value: &&Named| closing::says(value.shown(), settings) == wanted;

@@ -529,21 +529,23 @@ fn unfit(kind: &str, value: &str) -> Option<String> {
     (!fits).then(|| format!("is of the type {kind} and takes {wanted}, not {value:?}"))
 }
 
+/// Returns the remedy for credentials that are not accepted, or that are somebody else's.
+pub(super) fn sign_in_remedy(settings: &ServiceNowSettings) -> String {
+    let keys = settings.credential_keys();
+    let otherwise = format!(
+        "the credentials are missing, expired or wrong: check {keys}, and that the user is active and not locked out"
+    );
+    sign_in(settings, keys, otherwise)
+}
+
 /// Returns the remedies for failed calls.
 pub(super) fn remedies(settings: &ServiceNowSettings) -> Remedies {
     let table = &settings.table;
     let files = format!(
         "the connector's user needs a role that reads sys_attachment and may add attachments to {table}"
     );
-    let keys = settings.credential_keys();
     Remedies {
-        sign_in: sign_in(
-            settings,
-            keys,
-            format!(
-                "the credentials are missing, expired or wrong: check {keys}, and that the user is active and not locked out"
-            ),
-        ),
+        sign_in: sign_in_remedy(settings),
         rights: vec![
             ("GET", "/sys_journal_field", JOURNAL.to_owned()),
             ("GET", "attachment", files.clone()),

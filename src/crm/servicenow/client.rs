@@ -10,6 +10,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LINK};
 use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 
+use super::check;
 use super::query::Query;
 use super::settings::{ServiceNowSettings, TASK};
 use super::wire::{Answer, Record, is_sys_id};
@@ -226,18 +227,24 @@ impl Client {
         let unknown = |message: String| self.error(ApiErrorKind::Unauthorized, WHO_CALL, message);
         let configured = self.settings.user.as_deref().map(str::trim);
         match (self.asked_who_we_are().await?, configured) {
-            ((Some(me), _), _) if me.eq_ignore_ascii_case(GUEST) => {
-                Err(unknown(format!("ServiceNow takes the connector for its guest, {me}: {SIGN_IN}")))
-            }
+            ((Some(me), _), _) if me.eq_ignore_ascii_case(GUEST) => Err(ApiError {
+                hint: Some(check::sign_in_remedy(&self.settings)),
+                ..unknown(format!("ServiceNow takes the connector for its guest, {me}"))
+            }),
             ((Some(me), _), Some(user)) if me.to_lowercase() != user.to_lowercase() => Err(unknown(format!(
                 "the credentials are those of {me}, and company.servicenow.user is {user:?}: correct whichever is wrong"
             ))),
             // A configured user that may not read its own record is accepted if the answer is for a signed-in user.
             ((Some(_), _), _) | ((None, Some(true)), Some(_)) => Ok(()),
-            ((None, _), _) => Err(unknown(format!(
-                "ServiceNow does not tell who the connector's user is: {SIGN_IN}; if they are right, let it read its own record \
-                 in sys_user"
-            ))),
+            ((None, _), _) => {
+                let sign_in = check::sign_in_remedy(&self.settings);
+                Err(ApiError {
+                    hint: Some(format!(
+                        "{sign_in}; if they are right, let it read its own record in sys_user"
+                    )),
+                    ..unknown("ServiceNow does not tell who the connector's user is".to_owned())
+                })
+            }
         }
     }
 
@@ -918,8 +925,8 @@ impl Client {
         let answer: Answer<Value> = self.upstream.write(call).await.map_err(|error: ApiError| {
             if is_data_policy(&error) {
                 // The status is 403 as well, but no right is missing.
-                let message = format!("{}; give a value for each in {key}", error.message);
-                return ApiError { kind: ApiErrorKind::Refused, message, hint: None, ..error };
+                let hint = Some(format!("give a value for each in {key}"));
+                return ApiError { kind: ApiErrorKind::Refused, hint, ..error };
             }
             error
         })?;
@@ -969,22 +976,18 @@ const SYS_ID: &str = "sys_id";
 const WHO_CALL: &str = "GET /api/now/table/sys_user";
 /// `user_name` that ServiceNow uses for calls without a sign-in.
 const GUEST: &str = "guest";
-/// Advice if ServiceNow takes the connector for another user.
-const SIGN_IN: &str = "check the credentials (company.servicenow.client_id and client_secret, user and password, oauth_token, or api_key), and \
-                       that the user is active and not locked out";
 /// Header that tells in every answer if the requesting user is signed in; `false` is an error of every call ([`stranger`]). Source: the
 /// example of `GlideHTTPResponse.getAllHeaders` in the product documentation, which is an answer of the Table API. Its meaning is not
 /// documented, but assumed.
 const LOGGED_IN: &str = "x-is-logged-in";
 
-/// Returns the reason and the remedy if an answer's headers show that the user is not signed in (`R26`: empty answers need proof).
+/// Returns the reason if an answer's headers show that the user is not signed in (`R26`: empty answers need proof).
 /// ServiceNow answers a query of a table among the *Public Pages* to any caller, with 200 and without the records that access rules hide
 /// ("REST API security", product documentation).
 #[must_use]
 pub(super) fn stranger(headers: &HeaderMap) -> Option<String> {
-    (is_logged_in(headers) == Some(false)).then(|| {
-        format!("ServiceNow takes the connector for nobody who signed in (X-Is-Logged-In: false): {SIGN_IN}")
-    })
+    (is_logged_in(headers) == Some(false))
+        .then(|| "ServiceNow takes the connector for nobody who signed in (X-Is-Logged-In: false)".to_owned())
 }
 
 /// Reports if the requesting user is signed in, if ServiceNow tells.

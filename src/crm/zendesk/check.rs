@@ -276,22 +276,24 @@ pub(super) async fn placement(client: &Client, placement: &Placement) -> Finding
 const EXPORT: &str = "incremental exports take an administrator: give the connector's agent that role, or set \
                       company.zendesk.use_incremental_export = false and be content with the search, which may be late";
 
-/// Returns the remedies for failed calls.
-pub(super) fn remedies(settings: &ZendeskSettings) -> Remedies {
-    let role = "make the connector's user an agent who sees all tickets (Admin Center, People, Team members)";
+/// Returns the remedy for credentials that are not accepted.
+pub(super) fn sign_in_remedy(settings: &ZendeskSettings) -> String {
     let access = match &settings.client_id {
         Some(_) => "that the OAuth client is active",
         None => "that token access is switched on",
     };
     let keys = settings.credential_keys();
-    let sign_in = sign_in(
-        settings,
-        keys,
-        format!(
-            "the credentials have expired, were revoked or never were valid: check {keys}, and {access} (Admin Center, Apps and \
-             integrations, APIs)"
-        ),
+    let otherwise = format!(
+        "the credentials have expired, were revoked or never were valid: check {keys}, and {access} (Admin Center, Apps and integrations, \
+         APIs)"
     );
+    sign_in(settings, keys, otherwise)
+}
+
+/// Returns the remedies for failed calls.
+pub(super) fn remedies(settings: &ZendeskSettings) -> Remedies {
+    let role = "make the connector's user an agent who sees all tickets (Admin Center, People, Team members)";
+    let sign_in = sign_in_remedy(settings);
     Remedies {
         sign_in: sign_in.clone(),
         rights: vec![

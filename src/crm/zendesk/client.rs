@@ -14,13 +14,13 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 
+use super::check;
 use super::closing;
 use super::pacing::Pacing;
 use super::settings::ZendeskSettings;
 use super::wire::{self, Attachment, Changed, Comment, CustomStatus, Field, Named, Page, Ticket, User};
 use crate::cases::{ApiError, ApiErrorKind, ByteStream, Download};
 use crate::clock::SharedClock;
-use crate::crm::sign_in;
 use crate::outbound::{Announced, Body, Call, Listing, Upstream};
 
 /// Number of tickets on a page of a search, as documented for the poll.
@@ -260,20 +260,12 @@ impl Client {
         }
         let answer: Answer = self.upstream.read(Call::get("/api/v2/users/me")).await?;
         if answer.user.id.is_none() {
-            let keys = self.keys();
-            let otherwise = format!(
-                "Zendesk does not know these credentials: check {keys}, and that token access is switched on (Admin Center, Apps \
-                 and integrations, APIs)"
-            );
-            let message = sign_in(&self.settings, keys, otherwise);
-            return Err(self.error(ApiErrorKind::Unauthorized, "GET /api/v2/users/me", message));
+            let message = "Zendesk does not know these credentials";
+            let hint = Some(check::sign_in_remedy(&self.settings));
+            let error = self.error(ApiErrorKind::Unauthorized, "GET /api/v2/users/me", message);
+            return Err(ApiError { hint, ..error });
         }
         Ok(answer.user)
-    }
-
-    /// Names of the configuration's keys for credentials.
-    pub(super) fn keys(&self) -> &'static str {
-        self.settings.credential_keys()
     }
 
     pub(super) async fn all_fields(&self) -> Result<Vec<Field>, ApiError> {

@@ -74,6 +74,10 @@ impl Credentials for GoogleFile {
     async fn refresh(&self) -> bool {
         self.tokens.refresh(self.request()).await
     }
+
+    fn file(&self) -> Option<String> {
+        Some(self.path.display().to_string())
+    }
 }
 
 /// Origin of tokens, as a file describes it.

@@ -137,7 +137,15 @@ async fn an_answer_for_somebody_whom_jira_does_not_know_is_never_believed() {
             let error = error.unwrap_or_else(|| panic!("{call} on {deployment:?} is believed"));
             assert_eq!(error.kind, ApiErrorKind::Unauthorized, "{call}: {error}");
             assert!(!error.is_for_good(), "{call}: it is about the connector, not about the case");
-            assert!(error.message.contains(header) && error.message.contains(keys), "{call}: {error}");
+            let text = error.to_string();
+            // The keys that are configured and no others, and only where an operator reads them.
+            assert!(error.message.contains(header) && text.contains(keys), "{call}: {error}");
+            assert_eq!(
+                text.matches("company.jira.").count(),
+                keys.matches("company.jira.").count(),
+                "{text}"
+            );
+            assert!(!error.message.contains("company."), "{call}: {error}");
             assert!(!error.to_string().contains("s3cret"), "{call}: {error}");
         }
         let error = crm.adapter.identify().await.unwrap_err();
@@ -209,6 +217,7 @@ async fn a_write_that_succeeded_as_somebody_elses_may_have_happened_and_is_not_r
     let jira = connect(settings, usual_words(), &base, Arc::new(NoCredentials), &ManualClock::at(noon()));
     let error = jira.add_comment("1", &new_comment("x", Visibility::Public)).await.unwrap_err();
     assert!(error.may_have_happened(), "{error}");
+    assert!(error.hint.as_deref().is_some_and(|hint| hint.contains("credentials")), "{error}");
     assert_eq!(calls.load(std::sync::atomic::Ordering::SeqCst), 1);
     server.abort();
 }

@@ -71,6 +71,40 @@ impl ApiError {
         format!("{}: {call}: {message}{status}", self.upstream)
     }
 
+    /// Returns the remedy for an operator: the hint, or the step that the kind of the error leaves. `None` if neither tells.
+    #[must_use]
+    pub fn remedy(&self) -> Option<String> {
+        if let Some(hint) = &self.hint {
+            return Some(one_line(hint, MAX_MESSAGE));
+        }
+        let system = self.upstream;
+        match (self.kind, self.status) {
+            (ApiErrorKind::NotApplied, Some(_)) => Some(format!(
+                "wait: {system} asks for a pause, which the connector keeps; if that lasts for hours, lower requests_per_minute of its side"
+            )),
+            (ApiErrorKind::Refused, Some(_)) => Some(format!(
+                "correct in {system} what its answer names, or give the connector's user the right to it; a comment or a file that can \
+                 never be carried is left out by Skip"
+            )),
+            (ApiErrorKind::NotFound, _) => Some(format!(
+                "see in {system} whether it is still there, and whether the connector's user may see it"
+            )),
+            (ApiErrorKind::WrongContent, _) => Some(format!(
+                "open the file in {system}, which hands out something else in its place; a file that can never be carried is left out by Skip"
+            )),
+            (
+                ApiErrorKind::Unauthorized
+                | ApiErrorKind::Refused
+                | ApiErrorKind::Unacceptable
+                | ApiErrorKind::Unsupported
+                | ApiErrorKind::NotApplied
+                | ApiErrorKind::Uncertain
+                | ApiErrorKind::Unreadable,
+                _,
+            ) => None,
+        }
+    }
+
     /// Returns true if a write that ended with this error may have taken effect (`R13`: unknown write outcome).
     #[must_use]
     pub const fn may_have_happened(&self) -> bool {
@@ -107,6 +141,13 @@ impl ApiError {
     pub fn is_disabled_api(&self) -> bool {
         self.message.contains("has not been used in project") || self.message.contains("it is disabled")
     }
+}
+
+/// Returns the text of an error without the remedy at its end.
+#[must_use]
+pub fn without_remedy<'a>(text: &'a str, remedy: Option<&str>) -> &'a str {
+    let rest = remedy.and_then(|remedy| text.strip_suffix(remedy)?.strip_suffix("; "));
+    rest.unwrap_or(text)
 }
 
 /// Cuts a text to at most `most` bytes, at the end of a character, and says how much was left out.
@@ -164,6 +205,31 @@ mod tests {
     }
 
     #[test]
+    fn each_error_that_a_person_can_end_has_a_remedy_and_a_text_without_it() {
+        for (kind, status, expected) in [
+            (ApiErrorKind::NotApplied, Some(429), Some("wait: Jira asks for a pause")),
+            (ApiErrorKind::Refused, Some(400), Some("correct in Jira what its answer names")),
+            (ApiErrorKind::NotFound, Some(404), Some("see in Jira whether it is still there")),
+            (ApiErrorKind::WrongContent, None, Some("open the file in Jira")),
+            (ApiErrorKind::Unacceptable, Some(413), None),
+            (ApiErrorKind::Refused, None, None),
+        ] {
+            let error = ApiError { status, ..ApiError::new(kind, "Jira", "GET /x", "refused") };
+            let remedy = error.remedy();
+            assert_eq!(remedy.is_some(), expected.is_some(), "{error}");
+            assert!(remedy.unwrap_or_default().starts_with(expected.unwrap_or_default()), "{error}");
+        }
+        for (text, remedy, expected) in [
+            ("refused; renew it", Some("renew it"), "refused"),
+            ("refused; renew it", Some("wait"), "refused; renew it"),
+            ("renew it", Some("renew it"), "renew it"),
+            ("refused; renew it", None, "refused; renew it"),
+        ] {
+            assert_eq!(without_remedy(text, remedy), expected);
+        }
+    }
+
+    #[test]
     fn an_error_is_one_line_whatever_an_upstream_calls_its_things() {
         let call = format!("GET attachment 7\r\nERROR: forged\u{202e} of issue {}", "9".repeat(100_000));
         let error = ApiError::new(ApiErrorKind::NotFound, "Jira", call, "it is\u{1b}[31m gone");
@@ -174,5 +240,7 @@ mod tests {
         let advised = ApiError { hint: Some("check\nthe address".to_owned()), ..error };
         assert_eq!(advised.to_string(), format!("{text}; check the address"));
         assert_eq!(advised.without_hint(), text);
+        // The end of the text, so that it can be taken off.
+        assert_eq!(advised.remedy().as_deref(), Some("check the address"));
     }
 }

@@ -28,7 +28,7 @@ use crate::entities::{EscalationReason, GooglePlacement, GoogleState, Priority, 
 pub use annotation::{Annotated, Annotation, CarriedMark, CaseLink, LinkDetail};
 pub use check::{Check, CheckStatus, CredentialEnd, Finding, Report, Trouble, fold, worst};
 pub use details::{Details, PeopleSource, Raised, Wanted};
-pub use error::{ApiError, ApiErrorKind, PlacementError, bounded, shorten};
+pub use error::{ApiError, ApiErrorKind, PlacementError, bounded, shorten, without_remedy};
 pub use hidden::{as_written, is_hidden_control};
 pub use hint::{Hint, Refusal};
 pub use placement::Placement;
