@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use casebridge::config::Config;
+use casebridge::entities::Sides;
 use casebridge::http::{self, Limits, PollFailures, Service, router};
 use casebridge::outbound::{certificate_problem, proxy_problems};
+use casebridge::queue::TaskKind;
 use casebridge::{puller, tasks, telemetry};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -52,6 +54,8 @@ pub(super) async fn serve(config: &Config, shutdown: CancellationToken) -> anyho
     }
     let running = TaskTracker::new();
     let push = Arc::new(parts.push);
+    let cron = parts.embedded.as_ref().and_then(|(_, cron)| cron.clone());
+    let cron_every = |poll| cron.as_ref()?.interval(poll);
     let app = router(Service {
         deps: parts.deps.clone(),
         trust: config.server.trust,
@@ -60,6 +64,10 @@ pub(super) async fn serve(config: &Config, shutdown: CancellationToken) -> anyho
         internal_token: parts.internal_token.clone(),
         push: Arc::clone(&push),
         polls: PollFailures::default(),
+        cron_every: Sides {
+            google: cron_every(TaskKind::PollGoogle),
+            company: cron_every(TaskKind::PollCompany),
+        },
         running: running.clone(),
     });
     let background = TaskTracker::new();

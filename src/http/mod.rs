@@ -188,6 +188,8 @@ pub struct Service {
     pub push: Arc<Receivers>,
     /// Latest failures of the polls.
     pub polls: PollFailures,
+    /// Intervals at which the embedded cron asks for the poll of each side. `None` if another cron does.
+    pub cron_every: Sides<Option<chrono::Duration>>,
     /// Tasks that are running; a graceful shutdown waits for them.
     pub running: TaskTracker,
 }

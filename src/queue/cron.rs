@@ -16,6 +16,7 @@ use reqwest::Method;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::TaskKind;
 use super::cron_yaml::{CronConfig, CronJob, Schedule};
 use super::embedded::database::Database;
 use super::embedded::{DatabaseError, OpenError, survive};
@@ -93,6 +94,13 @@ impl EmbeddedCron {
         let database = Database::open(&path)?;
         let target = Target::new(&target, &internal_token)?;
         Ok(Self { database, jobs, target, clock, deadline })
+    }
+
+    /// Returns the interval of the job that queues a task. `None` if there is no such job.
+    #[must_use]
+    pub fn interval(&self, kind: TaskKind) -> Option<TimeDelta> {
+        let job = self.jobs.iter().find(|job| job.kind == kind)?;
+        Some(job.schedule.interval())
     }
 
     /// Calls this router until [`EmbeddedCron::run`] ends, without a connection, like [`EmbeddedQueue::deliver_to`](super::embedded::EmbeddedQueue::deliver_to).
@@ -231,7 +239,6 @@ fn due(job: &CronJob, done_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Due
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::queue::TaskKind;
 
     #[test]
     fn a_job_is_due_once_for_all_the_times_it_missed() {

@@ -60,7 +60,13 @@ impl Schedule {
     /// Returns the first scheduled time after `now`.
     #[must_use]
     pub fn next_after(self, now: DateTime<Utc>) -> DateTime<Utc> {
-        self.last_at(now) + TimeDelta::microseconds(self.period_micros())
+        self.last_at(now) + self.interval()
+    }
+
+    /// Returns the time from one scheduled time to the next.
+    #[must_use]
+    pub fn interval(self) -> TimeDelta {
+        TimeDelta::microseconds(self.period_micros())
     }
 
     fn period_micros(self) -> i64 {

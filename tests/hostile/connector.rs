@@ -119,6 +119,7 @@ impl Connector {
             internal_token: Secret::new(casebridge_testkit::harness::INTERNAL_TOKEN),
             push: Arc::default(),
             polls: PollFailures::default(),
+            cron_every: casebridge::entities::Sides::default(),
             running: TaskTracker::new(),
         });
         Self { google, company, router, metrics, clock, queue, _folder: folder }

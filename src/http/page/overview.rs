@@ -132,7 +132,7 @@ pub(super) async fn show(
         @if !findings.is_complete {
             p { "There are more open pairs than this page reads (" (MOST_READ) "). " a href="/cases?filter=late" { "List all that are late" } "." }
         }
-        (systems(deps, &facts, now))
+        (systems(service, &facts, now))
         (plots::section(deps, now))
         (link_form(&gate::form_token(service, operator)))
     };
@@ -436,8 +436,8 @@ fn own_pace(waiting: usize, syncs_per_minute: u32) -> Option<String> {
 }
 
 /// Returns the table of both systems: polls, proofs, clocks, credentials.
-fn systems(deps: &Deps, facts: &Facts<'_>, now: DateTime<Utc>) -> Markup {
-    let global = facts.global;
+fn systems(service: &Service, facts: &Facts<'_>, now: DateTime<Utc>) -> Markup {
+    let (deps, global) = (&*service.deps, facts.global);
     let memory = |side: Side| &global.memory[side];
     let cells = |cell: &dyn Fn(Side) -> Markup| html! { @for side in Side::BOTH { td { (cell(side)) } } };
     let skew = |side: Side| match memory(side).skew_seconds {
@@ -455,6 +455,29 @@ fn systems(deps: &Deps, facts: &Facts<'_>, now: DateTime<Utc>) -> Markup {
                 None => "nothing measured",
                 Some(lag) => {
                     (rough_words(Duration::seconds(lag.seconds))) " at most, seen " (when(lag.at, now))
+/// Says how often a side is polled.
+fn how_often(service: &Service, side: Side) -> String {
+    let every = |interval: Duration| {
+        if interval == Duration::minutes(1) {
+            "every minute".to_owned()
+        } else {
+            format!("every {}", rough_words(interval))
+        }
+    };
+    let by_cron = service.cron_every[side];
+    match service.deps.settings.poll_every[side] {
+        // A poll that cron asks for in between is left out: the messages announce the changes.
+        Some(interval) => {
+            let longest = by_cron.map_or(interval, |by_cron| by_cron.max(interval));
+            format!("{}, since push messages announce its changes", every(longest))
+        }
+        None => by_cron.map_or_else(
+            || "whenever cron asks for it: every minute, as cron.yaml comes with the release".to_owned(),
+            every,
+        ),
+    }
+}
+
                     @if Duration::seconds(lag.seconds) > deps.settings.windows[side] {
                         strong { ". That is longer than the polling window; sweeps find such changes within the hour." }
                     }
@@ -511,6 +534,7 @@ fn systems(deps: &Deps, facts: &Facts<'_>, now: DateTime<Utc>) -> Markup {
                             (cells(&|side| html! {
                                 @if let Some(doubt) = &memory(side).doubt { strong { (doubt) } }
                                 @else if let Some(warning) = tasks::emptiness(deps, global, side) { (warning) }
+                    tr { th scope="row" { "Polled" } (cells(&|side| html! { (how_often(service, side)) })) }
                                 @else { "none" }
                             }))
                         }

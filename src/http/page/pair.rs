@@ -101,6 +101,11 @@ fn since_or_no(since: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Markup {
 }
 
 /// Returns the table of both cases.
+/// Returns true if a sync works on the pair.
+fn is_at_work(mapping: &CaseMapping, now: DateTime<Utc>) -> bool {
+    mapping.lease.as_ref().is_some_and(|lease| lease.expires_at > now)
+}
+
 fn sides(deps: &Deps, mapping: &CaseMapping, global: &Global, now: DateTime<Utc>) -> Markup {
     let cells = |cell: &dyn Fn(Side) -> Markup| html! { @for side in Side::BOTH { td { (cell(side)) } } };
     let state = &mapping.state;
@@ -165,8 +170,13 @@ fn refused(mapping: &CaseMapping, now: DateTime<Utc>) -> Markup {
         }
         @if mapping.awaits_outcome() {
             section aria-labelledby="unanswered" {
-                h2 id="unanswered" { "Writes without an answer" }
-                p class="small soft" { "They are searched for before anything is written again." }
+                @if is_at_work(mapping, now) {
+                    h2 id="unanswered" { "Being written now" }
+                    p class="small soft" { "A sync is at work. It notes what it writes before it sends it, so that nothing is written twice." }
+                } @else {
+                    h2 id="unanswered" { "Writes without an answer" }
+                    p class="small soft" { "They are searched for before anything is written again." }
+                }
                 ul {
                     @for pending in &mapping.pending { li { (source(&pending.source)) " to " (the_case(pending.side)) ", sent by " (when(pending.attempted_at, now)) } }
                     @if let Some(creation) = mapping.pending_creation { li { "creation of " (the_case(creation.side)) ", sent by " (when(creation.attempted_at, now)) } }

@@ -637,6 +637,7 @@ fn service(deps: Arc<Deps>, platform: Platform, admin_token: Option<&str>) -> Se
         internal_token: Secret::new(INTERNAL_TOKEN),
         push: Arc::default(),
         polls: PollFailures::default(),
+        cron_every: Sides { google: Some(Duration::minutes(1)), company: None },
         running: TaskTracker::new(),
     }
 }
