@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 
 use super::parameters::{Parameters, invalid};
 use super::{MAX_BODY, Problem, Service, not_utf8, part, read_body};
-use crate::entities::{CaseMapping, Global, GoogleCaseName, MappingId, PollMemory, Refusal, Side, Sides};
+use crate::entities::{
+    CaseMapping, Global, GoogleCaseName, MappingId, PollMemory, Refusal, Side, Sides, ToleranceTable,
+};
 use crate::queue::DEAD_LETTERS_KEPT;
 use crate::store::{MappingFilter, StoreError};
 use crate::tasks::hint::Taken;
@@ -66,7 +68,8 @@ pub fn describe(mapping: &CaseMapping, global: &Global, now: DateTime<Utc>) -> V
         },
         "merged_into": mapping.state.merged_into,
         "conflict": mapping.state.conflict.as_ref().map(|conflict| &conflict.reason),
-        "refusals": mapping.state.refusals.iter().map(refusal).collect::<Vec<_>>(),
+        "refusals": mapping.state.refusals.iter().map(|refused| refusal(mapping, refused)).collect::<Vec<_>>(),
+        "explained": mapping.state.explained,
         "read_only_since": {
             "google": mapping.state.read_only.google.as_ref().map(|read_only| read_only.since),
             "company": mapping.state.read_only.company.as_ref().map(|read_only| read_only.since),
@@ -81,23 +84,35 @@ pub fn describe(mapping: &CaseMapping, global: &Global, now: DateTime<Utc>) -> V
     })
 }
 
-/// Returns a mapping as JSON for people, with the company case's own name and the failed syncs, which [`describe`] has not.
-fn describe_whole(mapping: &CaseMapping, global: &Global, now: DateTime<Utc>) -> Value {
+/// Returns a mapping as JSON for people, with the company case's own name, the failed syncs and what to do, which [`describe`] has not.
+#[must_use]
+pub fn describe_whole(
+    mapping: &CaseMapping,
+    global: &Global,
+    tolerances: &ToleranceTable,
+    now: DateTime<Utc>,
+) -> Value {
     let mut whole = describe(mapping, global, now);
+    let advice = tasks::standing(mapping, global, tolerances, now).advice;
     whole["failing"] = json!(mapping.state.failing);
+    whole["next_try"] = json!(mapping.next_try());
+    whole["remedy"] = json!(Some(advice).filter(|advice| !advice.is_empty()));
     whole["company_case"] = json!(mapping.state.company_case);
     whole["linked_at"] = json!(mapping.linked_at);
     whole
 }
 
-/// Returns a refused change as JSON for people.
-fn refusal(refusal: &Refusal) -> Value {
+/// Returns a refused change of a pair as JSON for people.
+fn refusal(mapping: &CaseMapping, refusal: &Refusal) -> Value {
     json!({
         "side": refusal.side,
         "what": refusal.what,
         "since": refusal.since,
         "tries": refusal.tries,
+        "tried_at": refusal.tried_at,
+        "next_try": mapping.next_try_of(refusal),
         "reason": refusal.reason,
+        "remedy": refusal.remedy,
         "given_up": refusal.given_up,
     })
 }
@@ -166,7 +181,8 @@ pub(super) async fn pairs(
         which.holds(mapping, &global, tolerances, now)
             && has_title.as_ref().is_none_or(|has_title| has_title(mapping))
     });
-    let mappings: Vec<Value> = mappings.map(|mapping| describe_whole(mapping, &global, now)).collect();
+    let mappings: Vec<Value> =
+        mappings.map(|mapping| describe_whole(mapping, &global, tolerances, now)).collect();
     // A page may be empty although others follow: only `next` tells the end.
     Ok(Json(json!({ "mappings": mappings, "next": page.next })))
 }
@@ -202,7 +218,9 @@ pub(super) async fn pair(
     let pairs = pairs_of(&service, &part(case)?).await?;
     let global = service.deps.store.global().await.map_err(unavailable)?;
     let now = service.deps.clock.now();
-    let mappings: Vec<Value> = pairs.iter().map(|mapping| describe_whole(mapping, &global, now)).collect();
+    let tolerances = &service.deps.settings.tolerances;
+    let whole = |mapping| describe_whole(mapping, &global, tolerances, now);
+    let mappings: Vec<Value> = pairs.iter().map(whole).collect();
     Ok(Json(json!({ "mappings": mappings })))
 }
 
@@ -258,7 +276,12 @@ pub(super) async fn link(State(service): State<Service>, body: Body) -> Result<J
         "new": done.is_new,
         "syncs": taken(done.syncs),
         "remark": done.remark,
-        "mapping": describe_whole(&done.mapping, &global, service.deps.clock.now()),
+        "mapping": describe_whole(
+            &done.mapping,
+            &global,
+            &service.deps.settings.tolerances,
+            service.deps.clock.now(),
+        ),
     })))
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 
+use crate::cases::without_remedy;
 use crate::entities::{Side, Sides};
 use crate::tasks::{Outcome, TaskKind, TaskReport};
 
@@ -15,14 +16,16 @@ use crate::tasks::{Outcome, TaskKind, TaskReport};
 pub(super) struct PollFailure {
     pub(super) since: DateTime<Utc>,
     last_at: DateTime<Utc>,
-    /// Error of the last one.
+    /// Error of the last one, without its remedy.
     pub(super) reason: String,
+    /// Remedy for it, as far as it names one.
+    pub(super) remedy: Option<String>,
 }
 
 impl PollFailure {
     #[cfg(test)]
     pub(super) fn new(since: DateTime<Utc>, last_at: DateTime<Utc>, reason: &str) -> Self {
-        Self { since, last_at, reason: reason.to_owned() }
+        Self { since, last_at, reason: reason.to_owned(), remedy: None }
     }
 }
 
@@ -39,8 +42,10 @@ impl PollFailures {
             Outcome::Done => None,
             Outcome::Outage | Outcome::Failed | Outcome::Abandoned => {
                 let since = all[side].as_ref().map_or(now, |earlier| earlier.since);
-                let reason = report.detail.clone().unwrap_or_default();
-                Some(PollFailure { since, last_at: now, reason })
+                let remedy = report.remedy.clone();
+                let detail = report.detail.as_deref().unwrap_or_default();
+                let reason = without_remedy(detail, remedy.as_deref()).to_owned();
+                Some(PollFailure { since, last_at: now, reason, remedy })
             }
         };
     }
@@ -68,7 +73,7 @@ mod tests {
             let failed = TaskReport::failed(kind, format!("HTTP 40{minute}"));
             polls.note(kind, &failed, at(minute));
         }
-        let expected = PollFailure { since: at(1), last_at: at(3), reason: "HTTP 403".to_owned() };
+        let expected = PollFailure::new(at(1), at(3), "HTTP 403");
         assert_eq!(polls.of(Side::Company, Some(at(0))), Some(expected.clone()));
         assert_eq!(polls.of(Side::Company, None), Some(expected));
         assert_eq!(polls.of(Side::Company, Some(at(4))), None, "another instance polled it");

@@ -8,15 +8,15 @@ use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
 use tracing::{Instrument as _, Span};
 
-use super::session::{Session, SyncError};
+use super::session::{Failure, Session, SyncError};
 use crate::cases::{
     Annotated, Annotation, ApiError, ApiErrorKind, Attachment, ByteStream, Case, CaseSystem, Comment,
-    Download, NewAttachment, NewComment, Visibility, Written, bounded,
+    Download, NewAttachment, NewComment, Visibility, Written, bounded, shorten,
 };
 use crate::entities::{
-    Edits, Entry, Escalation, EscalationProblem, EscalationReason, ItemKind, Notice, Pending, PendingStatus,
-    Priority, ReadOnly, Refusal, RefusedSubscribers, Shown, Side, Sides, Source, Subscribed, TitleDigest,
-    Titles, Turn,
+    Edits, Entry, Escalation, EscalationProblem, EscalationReason, Explained, ItemKind, Notice, Pending,
+    PendingStatus, Priority, ReadOnly, Refusal, RefusedSubscribers, Shown, Side, Sides, Source, Subscribed,
+    TitleDigest, Titles, Turn,
 };
 use crate::sync::{Action, Blocked, CommentToWrite, Plan, SubscriberMerge, merge_subscribers, texts};
 use crate::telemetry::{step_trace, trace_failed};
@@ -30,7 +30,7 @@ const MAX_REFUSAL: usize = 500;
 #[derive(Debug, Default)]
 pub(super) struct CarriedOut {
     /// Failures that will be retried.
-    pub(super) failures: Vec<String>,
+    pub(super) failures: Vec<Failure>,
     /// Time at which the first of the writes that had to wait need not wait any longer.
     pub(super) until: Option<DateTime<Utc>>,
     /// True if actions were skipped because a case refuses them for now (`R33`: final refusals).
@@ -52,7 +52,7 @@ impl Session<'_> {
     /// than fits into the deadline: being cut off counts as a failure, and is retried with growing delays.
     pub(super) async fn apply(&mut self, plan: Plan) -> Result<CarriedOut, SyncError> {
         let until = plan.waits.iter().filter_map(|wait| wait.until).min();
-        let failures = plan.waits.into_iter().map(|wait| wait.reason).collect();
+        let failures = plan.waits.into_iter().map(|wait| Failure::of(wait.reason)).collect();
         let mut done = CarriedOut { failures, until, held: false };
         // A case is not closed while content for it may still arrive.
         let mut blocked = Blocked::new(!done.failures.is_empty());
@@ -92,7 +92,7 @@ impl Session<'_> {
                     let refused = self.is_refusal(&error).await && !self.was_closed_meanwhile(&action).await;
                     action.block(&mut blocked, refused);
                     match self.judge(&action, &error, refused).await? {
-                        Verdict::Again => done.failures.push(error.to_string()),
+                        Verdict::Again => done.failures.push(Failure::from(&error)),
                         Verdict::Settled => {}
                         Verdict::Held => done.held = true,
                     }
@@ -207,7 +207,8 @@ impl Session<'_> {
             return Ok(Verdict::Settled);
         }
         let is_read_only = self.mapping.state.read_only[side].is_some() && !withheld;
-        let refusal = self.mapping.state.refused_again(side, what.clone(), now, error.to_string());
+        let mut refusal = self.mapping.state.refused_again(side, what.clone(), now, error.to_string());
+        refusal.remedy = error.remedy();
         let over = refusal.tries >= TRIES && now - refusal.since >= self.deps.settings.give_up_after;
         let since = refusal.since;
         self.save(|mapping| mapping.state.keep_refusal(refusal.clone())).await?;
@@ -884,12 +885,12 @@ impl Session<'_> {
             _ => None,
         };
         if let Some(reason) = too_large(attachment.size) {
-            return self.explain(to, &from_name, attachment, &reason, visibility).await;
+            return self.explain_at_once(to, &from_name, attachment, &reason, visibility).await;
         }
         let Some(mut download) = self.open_file(from, attachment).await? else { return Ok(()) };
         download.size = attachment.size.or(download.size);
         if let Some(reason) = too_large(download.size) {
-            return self.explain(to, &from_name, attachment, &reason, visibility).await;
+            return self.explain_at_once(to, &from_name, attachment, &reason, visibility).await;
         }
         match self.upload(to, attachment, download, visibility).await {
             Ok(written) => {
@@ -897,7 +898,7 @@ impl Session<'_> {
                 Ok(())
             }
             Err(SyncError::Api(error)) if error.kind == ApiErrorKind::Unacceptable && !self.source_failed => {
-                self.explain(to, &from_name, attachment, &error.message, visibility).await
+                self.explain_at_once(to, &from_name, attachment, &error.message, visibility).await
             }
             Err(error) => Err(error),
         }
@@ -997,6 +998,25 @@ impl Session<'_> {
         }
         self.note("attachment", to, Some(attachment.id.clone()), Some(written.id));
         self.propagated(to, attachment.created_at);
+    }
+
+    /// Explains a file that a system can never take, and remembers the reason for operators: nothing is tried again.
+    async fn explain_at_once(
+        &mut self,
+        to: Side,
+        from_case: &str,
+        attachment: &Attachment,
+        reason: &str,
+        visibility: Visibility,
+    ) -> Result<(), SyncError> {
+        self.explain(to, from_case, attachment, reason, visibility).await?;
+        self.progress.explained.push(Explained {
+            side: to,
+            what: Source::Attachment { id: attachment.id.clone() },
+            at: self.deps.clock.now(),
+            reason: shorten(reason),
+        });
+        Ok(())
     }
 
     /// Posts a comment that explains why a file cannot be copied (`R17`: files).

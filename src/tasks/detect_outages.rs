@@ -523,6 +523,7 @@ async fn note_refusal(
     let now = deps.clock.now();
     let what = Refusable::Item(Source::Notice(notice));
     let mut refusal = claimed.state.refused_again(side, what, now, error.to_string());
+    refusal.remedy = error.remedy();
     refusal.given_up = now - refusal.since >= deps.settings.give_up_after;
     modify(deps.store.as_ref(), claimed, |mapping| {
         mapping.pending.retain(|pending| pending != claim);

@@ -270,7 +270,8 @@ fn undone(error: SyncError) -> OperateError {
         | SyncError::LeaseLost
         | SyncError::Unfinished
         | SyncError::Undecided { .. }
-        | SyncError::Failed(_) => refused(error.to_string()),
+        | SyncError::Failed(_)
+        | SyncError::Partly(_) => refused(error.to_string()),
     }
 }
 

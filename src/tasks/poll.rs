@@ -73,7 +73,7 @@ pub(super) async fn run(deps: &Deps, side: Side, task: TaskKind) -> TaskReport {
     };
     let (look, sweep, theirs) = match search(deps, side, &global, started).await {
         Ok(found) => found,
-        Err(error) => return TaskReport::failed(task, error.to_string()),
+        Err(error) => return TaskReport::of_api(task, &error),
     };
     if let Some(doubt) = deps.clock_doubt(side) {
         return TaskReport::failed(task, doubt);

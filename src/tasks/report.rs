@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::TaskKind;
-use crate::cases::bounded;
+use crate::cases::{ApiError, bounded};
 use crate::telemetry::{Metrics, TaskLabels, task_ended};
 
 /// Maximum length of a detail, in bytes.
@@ -64,6 +64,8 @@ pub struct TaskReport {
     pub outcome: Outcome,
     /// Reason of a failure, or a remark.
     pub detail: Option<String>,
+    /// Remedy for an operator, as far as the error names one.
+    pub remedy: Option<String>,
     /// Counts and lists, by name.
     pub fields: Map<String, Value>,
     /// Values for the caller that the log does not show, by name: what a dry run has found, with titles.
@@ -76,13 +78,32 @@ impl TaskReport {
     /// Creates a result without details.
     #[must_use]
     pub fn new(task: TaskKind, outcome: Outcome) -> Self {
-        Self { task, outcome, detail: None, fields: Map::new(), shown: Map::new(), duration: Duration::ZERO }
+        Self {
+            task,
+            outcome,
+            detail: None,
+            remedy: None,
+            fields: Map::new(),
+            shown: Map::new(),
+            duration: Duration::ZERO,
+        }
     }
 
     /// Creates the result of a failure that may pass.
     #[must_use]
     pub fn failed(task: TaskKind, detail: impl Into<String>) -> Self {
         Self { detail: Some(detail.into()), ..Self::new(task, Outcome::Failed) }
+    }
+
+    /// Creates the result of a failed call.
+    pub(super) fn of_api(task: TaskKind, error: &ApiError) -> Self {
+        Self::failed(task, error.to_string()).advised(error.remedy())
+    }
+
+    /// Adds the remedy of a failure.
+    #[must_use]
+    pub(super) fn advised(self, remedy: Option<String>) -> Self {
+        Self { remedy, ..self }
     }
 
     /// Creates the result of a failure that will not pass.
@@ -115,6 +136,9 @@ impl TaskReport {
         object.insert("outcome".to_owned(), json!(self.outcome.name()));
         if let Some(detail) = &self.detail {
             object.insert("detail".to_owned(), json!(detail));
+        }
+        if let Some(remedy) = &self.remedy {
+            object.insert("remedy".to_owned(), json!(remedy));
         }
         object.extend(self.fields.clone());
         object.extend(self.shown.clone());

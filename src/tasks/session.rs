@@ -9,10 +9,10 @@ use super::report::CarriedItem;
 use super::sync_case::held_words;
 use super::{Deps, LONGEST_FILE};
 use crate::cases::markers::CompanyCase;
-use crate::cases::{ApiError, Case, bounded};
+use crate::cases::{ApiError, Case, bounded, without_remedy};
 use crate::entities::{
-    CaseMapping, Dirty, Edits, Entry, Escalation, KnownCase, Lease, Notice, Pending, Shown, Side, Sides,
-    Source, Titles, Turn,
+    CaseMapping, Dirty, Edits, Entry, Escalation, Explained, KnownCase, Lease, Notice, Pending, Shown, Side,
+    Sides, Source, Titles, Turn,
 };
 use crate::progress;
 use crate::store::{StoreError, modify};
@@ -59,6 +59,9 @@ pub(super) enum SyncError {
     /// The sync failed in a way that may pass.
     #[error("{0}")]
     Failed(String),
+    /// Writes failed in a way that may pass; the rest of the plan was carried out.
+    #[error("{}", .0.reason)]
+    Partly(Failure),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -68,16 +71,80 @@ pub(super) enum SyncError {
 impl SyncError {
     /// Returns true if the mapping keeps the error, for people.
     pub(super) const fn is_remembered(&self) -> bool {
-        matches!(self, Self::Undecided { .. } | Self::Failed(_) | Self::Api(_) | Self::Store(_))
+        matches!(
+            self,
+            Self::Undecided { .. } | Self::Failed(_) | Self::Partly(_) | Self::Api(_) | Self::Store(_)
+        )
+    }
+
+    /// Returns the error as the mapping keeps it.
+    pub(super) fn failure(&self) -> Failure {
+        let remedy = match self {
+            Self::Api(error) | Self::Unread(error) => error.remedy(),
+            Self::Partly(failure) => return failure.clone(),
+            Self::Abandoned(_)
+            | Self::NoPart(_)
+            | Self::Busy
+            | Self::Raced
+            | Self::Postponed(_)
+            | Self::Held(_)
+            | Self::LeaseLost
+            | Self::Unfinished
+            | Self::Undecided { .. }
+            | Self::Failed(_)
+            | Self::Store(_) => None,
+        };
+        Failure { reason: self.to_string(), remedy }
     }
 }
 
-/// Failure of a sync, as the mapping keeps it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Failure<'a> {
-    pub(super) reason: &'a str,
-    /// True if the queue repeats the task.
-    pub(super) repeats: bool,
+/// Failure of a sync or of a write, as the mapping keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Failure {
+    /// Error. It ends with the remedy, unless only the kind of the error tells one.
+    pub(super) reason: String,
+    /// Remedy for an operator, as far as there is one.
+    pub(super) remedy: Option<String>,
+}
+
+impl Failure {
+    /// Creates a failure without a remedy.
+    pub(super) const fn of(reason: String) -> Self {
+        Self { reason, remedy: None }
+    }
+
+    /// Joins the first failures of a sync, and counts the others: thousands of files may fail for one reason. A remedy that all of them share
+    /// stands once, at the end; otherwise each keeps its own, and the first counts.
+    pub(super) fn joined(failures: &[Self]) -> Self {
+        const SHOWN: usize = 3;
+        let remedy = failures.iter().find_map(|failure| failure.remedy.clone());
+        let is_shared = failures.iter().all(|failure| failure.remedy == remedy && failure.ends_with_remedy());
+        let text = |failure: &Self| {
+            if is_shared { failure.bare().to_owned() } else { failure.reason.clone() }
+        };
+        let more = failures.len().saturating_sub(SHOWN);
+        let mut parts: Vec<String> = failures.iter().take(SHOWN).map(text).collect();
+        if more > 0 {
+            parts.push(format!("and {more} more failures"));
+        }
+        parts.extend(remedy.clone().filter(|_| is_shared));
+        Self { reason: parts.join("; "), remedy }
+    }
+
+    fn ends_with_remedy(&self) -> bool {
+        self.bare().len() < self.reason.len()
+    }
+
+    /// Returns the error without the remedy at its end.
+    fn bare(&self) -> &str {
+        without_remedy(&self.reason, self.remedy.as_deref())
+    }
+}
+
+impl From<&ApiError> for Failure {
+    fn from(error: &ApiError) -> Self {
+        Self { reason: error.to_string(), remedy: error.remedy() }
+    }
 }
 
 /// Outcomes of writes since the mapping was last saved. They are saved together with the next change. If the process dies before that, the
@@ -85,6 +152,8 @@ pub(super) struct Failure<'a> {
 #[derive(Debug, Default, Clone)]
 pub(super) struct Progress {
     pub(super) entries: Vec<Entry>,
+    /// Files that were explained in their place.
+    pub(super) explained: Vec<Explained>,
     /// Older notices that were found again.
     pub(super) recognised: Vec<Entry>,
     pub(super) settled: Vec<(Side, Source)>,
@@ -112,6 +181,9 @@ impl Progress {
         }
         for entry in &self.entries {
             mapping.record(entry.clone());
+        }
+        for explained in &self.explained {
+            mapping.state.keep_explained(explained.clone());
         }
         for entry in &self.recognised {
             mapping.recognise(entry.clone());
@@ -331,13 +403,23 @@ impl<'a> Session<'a> {
         LONGEST_FILE.saturating_sub(self.began.elapsed()).saturating_sub(TO_RECORD)
     }
 
-    /// Saves the reason of the failure, marks the side as dirty (`R7`: dirty sides) and releases the lease.
-    pub(super) async fn fail(&mut self, side: Side, failure: Failure<'_>) -> Result<(), SyncError> {
-        self.leave(side, Some(failure)).await
+    /// Saves the reason of the failure, marks the side as dirty (`R7`: dirty sides) and releases the lease. `repeats`: the queue repeats the
+    /// task.
+    pub(super) async fn fail(
+        &mut self,
+        side: Side,
+        failure: &Failure,
+        repeats: bool,
+    ) -> Result<(), SyncError> {
+        self.leave(side, Some((failure, repeats))).await
     }
 
-    /// Saves what was carried, marks the side as dirty (`R7`: dirty sides), and with `failure` as failed, and releases the lease.
-    pub(super) async fn leave(&mut self, side: Side, failure: Option<Failure<'_>>) -> Result<(), SyncError> {
+    /// Saves what was carried, marks the side as dirty (`R7`: dirty sides), and with a failure as failed, and releases the lease.
+    pub(super) async fn leave(
+        &mut self,
+        side: Side,
+        failed: Option<(&Failure, bool)>,
+    ) -> Result<(), SyncError> {
         let hung = progress::current().is_some_and(|task| task.has_hung());
         let started = self.started;
         let progress = std::mem::take(&mut self.progress);
@@ -347,13 +429,14 @@ impl<'a> Session<'a> {
             let before = mapping.clone();
             progress.apply(mapping);
             mapping.wait(side, &global, started);
-            match &failure {
-                Some(failure) if hung => mapping.hung(bounded(failure.reason, MAX_LAST_ERROR), started),
-                Some(failure) => mapping.failed(bounded(failure.reason, MAX_LAST_ERROR), started),
+            match failed {
+                Some((failure, _)) if hung => mapping.hung(bounded(&failure.reason, MAX_LAST_ERROR), started),
+                Some((failure, _)) => mapping.failed(bounded(&failure.reason, MAX_LAST_ERROR), started),
                 None => mapping.succeeded(),
             }
-            if let Some(failing) = &mut mapping.state.failing {
-                failing.repeats |= failure.is_some_and(|failure| failure.repeats);
+            if let (Some((failure, repeats)), Some(failing)) = (failed, &mut mapping.state.failing) {
+                failing.repeats |= repeats;
+                failing.remedy.clone_from(&failure.remedy);
             }
             if mapping.lease.as_ref().is_some_and(|lease| lease.holder == holder) {
                 mapping.lease = None;
@@ -514,6 +597,33 @@ fn company_name<'a>(id: &'a str, known: Option<&'a KnownCase>, home: Option<&'a 
 mod tests {
     use super::*;
     use crate::entities::{CompanyCaseId, FirstSeen, ItemKind, KnownText, NoteBegun, TextDigest};
+
+    #[test]
+    fn failures_for_one_reason_name_their_remedy_once_and_the_rest_by_number() {
+        let failure = |number: usize, remedy: Option<&str>| {
+            let end = remedy.map(|remedy| format!("; {remedy}")).unwrap_or_default();
+            Failure { reason: format!("file {number}{end}"), remedy: remedy.map(str::to_owned) }
+        };
+        let renew = Some("renew it");
+        for (failures, reason, remedy) in [
+            (vec![failure(1, renew)], "file 1; renew it", renew),
+            (vec![failure(1, renew), failure(2, renew)], "file 1; file 2; renew it", renew),
+            (vec![failure(1, None), failure(2, renew)], "file 1; file 2; renew it", renew),
+            (vec![failure(1, renew), failure(2, None)], "file 1; renew it; file 2", renew),
+            (vec![failure(1, None)], "file 1", None),
+            (
+                (1..=5).map(|number| failure(number, renew)).collect(),
+                "file 1; file 2; file 3; and 2 more failures; renew it",
+                renew,
+            ),
+        ] {
+            let joined = Failure::joined(&failures);
+            assert_eq!((joined.reason.as_str(), joined.remedy.as_deref()), (reason, remedy));
+        }
+        // Only the kind of the error tells it, and the text does not end with it.
+        let by_kind = Failure { reason: "refused".to_owned(), remedy: Some("wait".to_owned()) };
+        assert_eq!(Failure::joined(std::slice::from_ref(&by_kind)), by_kind);
+    }
 
     #[test]
     fn a_note_that_was_written_stays_settled_when_the_next_one_is_refused() {

@@ -1,9 +1,12 @@
 //! State of a pair in words for people: what is wrong, since when, why, and what to do. A pure function of the mapping and the watermarks.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 
 use super::detect_outages::lateness;
 use super::sync_case::held_words;
+use crate::cases::without_remedy;
 use crate::entities::{CaseMapping, Global, Side, ToleranceTable};
 
 /// Kind of state, the most urgent one first.
@@ -77,14 +80,22 @@ pub struct Standing {
     pub since: Option<DateTime<Utc>>,
     /// Cause. Empty if there is nothing to say.
     pub why: String,
-    /// Advice for a person. Empty if there is nothing to do.
-    pub advice: &'static str,
+    /// Advice for a person: the remedy of the error, if it has one. Empty if there is nothing to do.
+    pub advice: Cow<'static, str>,
     /// True if the pair is out of step for longer than its tolerance, whatever the kind.
     pub is_late: bool,
 }
 
-const REPAIR: &str = "Repair the cause, as the end of the error says; after a change of the configuration, restart the service. The queue tries \
-    again by itself, every 5 minutes at most; Retry tries now.";
+/// Advice for an error that names no remedy.
+const REPAIR: &str = "Repair the cause that the error names; `casebridge check` tries every connection and right, and says what to do";
+/// End of the advice about every error.
+const AGAIN: &str = "After a change of the configuration, restart the service. The queue tries again by itself, every 5 minutes at most; \
+    Retry tries now.";
+
+/// Returns the advice about an error with that remedy.
+fn repair(remedy: Option<&str>) -> Cow<'static, str> {
+    format!("{}. {AGAIN}", remedy.unwrap_or(REPAIR)).into()
+}
 
 fn and_more(number: usize) -> String {
     if number == 0 { String::new() } else { format!("; and {number} more") }
@@ -99,7 +110,10 @@ pub fn standing(
     now: DateTime<Utc>,
 ) -> Standing {
     let state = &mapping.state;
-    let known = |kind, since, why: String, advice| Standing { kind, since, why, advice, is_late: false };
+    let known = |kind, since, why: String, advice: &'static str| {
+        let advice = Cow::Borrowed(advice);
+        Standing { kind, since, why, advice, is_late: false }
+    };
     if let (Some(order), Some(words)) = (mapping.held(), held_words(mapping)) {
         let is_unlinked = state.unlinked.is_some();
         let (kind, advice) = if is_unlinked {
@@ -130,7 +144,9 @@ pub fn standing(
     }
     let oldest = Side::BOTH.into_iter().filter_map(|side| mapping.dirty[side]).map(|dirty| dirty.since).min();
     let is_late = lateness(tolerances, global, mapping, now).is_some();
-    let looked_at = |kind, since, why: String, advice| Standing { kind, since, why, advice, is_late };
+    let advised = |kind, since, why: String, advice| Standing { kind, since, why, advice, is_late };
+    let looked_at =
+        |kind, since, why: String, advice: &'static str| advised(kind, since, why, Cow::Borrowed(advice));
     for side in Side::BOTH {
         if let Some(missing) = state.missing[side] {
             let why = format!("the {side} case is not found; {} reads did not show it", missing.reads);
@@ -141,7 +157,9 @@ pub fn standing(
     if let Some(error) = &mapping.last_error {
         // A sync of the other side that ended well may have begun the count anew.
         let since = state.failing.as_ref().map(|failing| failing.since).into_iter().chain(oldest).min();
-        return looked_at(Kind::Failing, since, error.clone(), REPAIR);
+        let remedy = state.failing.as_deref().and_then(|failing| failing.remedy.as_deref());
+        let why = without_remedy(error, remedy).to_owned();
+        return advised(Kind::Failing, since, why, repair(remedy));
     }
     for side in Side::BOTH {
         if let Some(read_only) = &state.read_only[side] {
@@ -153,8 +171,9 @@ pub fn standing(
     // The sync of the other side may have ended well since, and its error is forgotten.
     let mut still_tried = state.refusals.iter().filter(|refusal| !refusal.given_up);
     if let Some(refusal) = still_tried.next() {
-        let why = format!("{}{}", refusal.reason, and_more(still_tried.count()));
-        return looked_at(Kind::Failing, Some(refusal.since), why, REPAIR);
+        let remedy = refusal.remedy.as_deref();
+        let why = format!("{}{}", without_remedy(&refusal.reason, remedy), and_more(still_tried.count()));
+        return advised(Kind::Failing, Some(refusal.since), why, repair(remedy));
     }
     if is_late {
         let since = oldest
@@ -169,9 +188,13 @@ pub fn standing(
     }
     let mut given_up = state.refusals.iter().filter(|refusal| refusal.given_up);
     if let Some(refusal) = given_up.next() {
-        let why = format!("{}{}", refusal.reason, and_more(given_up.count()));
-        let advice = "Repair the cause and Retry, or leave it: it is explained on the case.";
-        return looked_at(Kind::GivenUp, Some(refusal.since), why, advice);
+        let remedy = refusal.remedy.as_deref();
+        let why = format!("{}{}", without_remedy(&refusal.reason, remedy), and_more(given_up.count()));
+        let advice = remedy.map_or(
+            Cow::Borrowed("Repair the cause and Retry, or leave it: it is explained on the case."),
+            |remedy| format!("{remedy}. Then Retry, or leave it: it is explained on the case.").into(),
+        );
+        return advised(Kind::GivenUp, Some(refusal.since), why, advice);
     }
     if let Some(since) = oldest {
         let sides: Vec<&str> =
@@ -216,6 +239,7 @@ mod tests {
             tries: 3,
             tried_at: start(),
             reason: "not on the screen".to_owned(),
+            remedy: None,
             given_up: true,
         };
         let change = |change: &dyn Fn(&mut CaseMapping)| {
@@ -269,6 +293,36 @@ mod tests {
             let acts = !matches!(kind, Kind::InStep | Kind::Resolved | Kind::Waiting | Kind::Ended);
             assert_eq!(!told.advice.is_empty(), acts, "{told:?}");
             assert_eq!(told.kind.needs_look(), kind <= Kind::GivenUp);
+        }
+    }
+
+    #[test]
+    fn the_remedy_of_an_error_is_the_advice_and_not_a_part_of_the_cause() {
+        let told = |mapping: &CaseMapping| {
+            standing(mapping, &Global::default(), &ToleranceTable::default(), start())
+        };
+        let mut mapping = linked();
+        mapping.failed("HTTP 401; renew the token".to_owned(), start());
+        // As a version before this one has stored it.
+        let older = told(&mapping);
+        assert_eq!(older.why, "HTTP 401; renew the token");
+        assert!(older.advice.contains("casebridge check"), "{older:?}");
+        if let Some(failing) = &mut mapping.state.failing {
+            failing.remedy = Some("renew the token".to_owned());
+        }
+        let newer = told(&mapping);
+        assert_eq!(newer.why, "HTTP 401");
+        assert!(newer.advice.starts_with("renew the token. After a change"), "{newer:?}");
+        let mut mapping = linked();
+        for given_up in [false, true] {
+            let reason = "not on the screen; put it there".to_owned();
+            let refusal = mapping.state.refused_again(Side::Company, Refusable::Close, start(), reason);
+            let remedy = Some("put it there".to_owned());
+            mapping.state.keep_refusal(Refusal { remedy, given_up, ..refusal });
+            let told = told(&mapping);
+            assert_eq!(told.kind, if given_up { Kind::GivenUp } else { Kind::Failing });
+            assert_eq!(told.why, "not on the screen");
+            assert!(told.advice.starts_with("put it there. "), "{told:?}");
         }
     }
 }

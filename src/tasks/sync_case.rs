@@ -207,7 +207,7 @@ async fn decide_later(
         return Err(SyncError::Undecided { reason, until });
     }
     let remembered = cause(session, &reason);
-    session.fail(side, Failure { reason: &remembered, repeats: false }).await?;
+    session.fail(side, &remembered, false).await?;
     Ok(Done::DecidesLater(reason))
 }
 
@@ -229,14 +229,17 @@ async fn leave_to_the_repetition(
     request: &Request<'_>,
     error: SyncError,
 ) -> Result<Done, SyncError> {
-    let reason = error.to_string();
-    session.fail(request.side(), Failure { reason: &reason, repeats: false }).await?;
-    Ok(Done::IsRepeated(reason))
+    let failure = error.failure();
+    session.fail(request.side(), &failure, false).await?;
+    Ok(Done::IsRepeated(failure.reason))
 }
 
 /// Returns the error to remember of a sync that waits for an earlier write: why that write failed, as far as it is known.
-fn cause(session: &Session<'_>, reason: &str) -> String {
-    session.mapping.last_error.clone().unwrap_or_else(|| reason.to_owned())
+fn cause(session: &Session<'_>, reason: &str) -> Failure {
+    let mapping = &session.mapping;
+    let remedy = || mapping.state.failing.as_deref().and_then(|failing| failing.remedy.clone());
+    let earlier = mapping.last_error.clone().map(|reason| Failure { reason, remedy: remedy() });
+    earlier.unwrap_or_else(|| Failure::of(reason.to_owned()))
 }
 
 /// Returns the time of the next look at a leased case: 1, 2, 4 … 64 s after the lease was taken, then every 64 s, and when it expires. Skips
@@ -345,12 +348,11 @@ async fn conclude(
             }
         }
         Err(error) => {
-            let reason = error.to_string();
             let remembered = if request.mode == Mode::DryRun {
                 Ok(())
             } else if error.is_remembered() {
                 let repeats = request.caller == Caller::Queue;
-                session.fail(request.side(), Failure { reason: &reason, repeats }).await
+                session.fail(request.side(), &error.failure(), repeats).await
             } else if matches!(error, SyncError::Raced | SyncError::Held(_)) {
                 session.release().await.map_err(SyncError::from)
             } else {
@@ -436,8 +438,9 @@ fn failed(
         | SyncError::Unread(_)
         | SyncError::Undecided { .. }
         | SyncError::Failed(_)
+        | SyncError::Partly(_)
         | SyncError::Store(_)
-        | SyncError::Api(_) => TaskReport::failed(task, detail),
+        | SyncError::Api(_) => TaskReport::failed(task, detail).advised(error.failure().remedy),
     }
 }
 
@@ -733,10 +736,10 @@ async fn apply_plan(
         }
         let done = session.apply(plan).await?;
         if !done.failures.is_empty() {
-            let reason = joined(&done.failures);
+            let failure = Failure::joined(&done.failures);
             return Err(match done.until {
-                Some(until) => SyncError::Undecided { reason, until },
-                None => SyncError::Failed(reason),
+                Some(until) => SyncError::Undecided { reason: failure.reason, until },
+                None => SyncError::Partly(failure),
             });
         }
         held |= done.held;
@@ -1802,16 +1805,6 @@ async fn told_without_answer(
         return Err(SyncError::Undecided { reason, until });
     }
     Ok(false)
-}
-
-/// Joins the first failures of a sync, and counts the others: thousands of files may fail for one reason.
-fn joined(failures: &[String]) -> String {
-    const SHOWN: usize = 3;
-    let shown = failures.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join("; ");
-    match failures.len().saturating_sub(SHOWN) {
-        0 => shown,
-        more => format!("{shown}; and {more} more failures"),
-    }
 }
 
 /// Prolongs the lease of a sync whose file moves. False if the lease is not held any more.

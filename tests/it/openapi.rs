@@ -9,9 +9,9 @@ use boon::{Compiler, Draft, Schemas};
 use casebridge::clock::Clock as _;
 use casebridge::config::Platform;
 use casebridge::entities::{
-    CaseMapping, CompanyCaseId, Conflict, ConflictCause, Dirty, Failing, FirstSeen, GoogleCaseName,
-    KnownCase, Lease, Missing, Notice, Order, PendingCreation, Priority, ReadOnly, Refusable, Refusal, Side,
-    Sides, Skipped, Source,
+    CaseMapping, CompanyCaseId, Conflict, ConflictCause, Dirty, Explained, Failing, FirstSeen,
+    GoogleCaseName, KnownCase, Lease, Missing, Notice, Order, PendingCreation, Priority, ReadOnly, Refusable,
+    Refusal, Side, Sides, Skipped, Source,
 };
 use casebridge::http::{Access, ROUTES};
 use casebridge::sandbox::faults::{Effect, Fault};
@@ -588,7 +588,14 @@ fn full(world: &World) -> CaseMapping {
     });
     let read_only = || Some(ReadOnly { since: now, tried_at: now, told: true });
     state.read_only = Sides { google: read_only(), company: read_only() };
-    state.failing = Some(Box::new(Failing { since: now, last_at: now, tries: 3, hangs: 1, repeats: true }));
+    state.failing = Some(Box::new(Failing {
+        since: now,
+        last_at: now,
+        tries: 3,
+        hangs: 1,
+        repeats: true,
+        remedy: Some("ask for less".to_owned()),
+    }));
     state.warned = BTreeSet::from(["unknown-priority".to_owned()]);
     let notices = [
         Notice::NowSyncing,
@@ -618,8 +625,15 @@ fn full(world: &World) -> CaseMapping {
         tries: 2,
         tried_at: now,
         reason: "it is too long".to_owned(),
+        remedy: Some("shorten it".to_owned()),
         given_up: true,
     };
+    state.explained = vec![Explained {
+        side: Side::Company,
+        what: Source::Attachment { id: "79".to_owned() },
+        at: now,
+        reason: "it is larger than the 10 bytes allowed there".to_owned(),
+    }];
     state.refusals = items.map(Refusable::Item).chain(changes).map(refusal).collect();
     mapping
 }
@@ -647,13 +661,26 @@ fn absent(document: &Value, schema: &Value, value: &Value, path: &str, found: &m
 async fn a_pair_with_everything_is_as_described_and_has_every_member_that_is() {
     let world = World::new(&JiraKind).await;
     world.store.create(full(&world)).await.unwrap();
+    // What is tried again has a time for it, and then nobody has stopped the pair.
+    let mut tried = full(&world);
+    tried.google_case_name = GoogleCaseName::parse("organizations/123/cases/8").ok();
+    tried.company_case_id = CompanyCaseId::parse("8").ok();
+    (tried.paused, tried.gone) = (false, None);
+    (tried.state.operator_pause, tried.state.unlinked, tried.state.conflict) = (None, None, None);
+    tried.state.refusals.iter_mut().for_each(|refusal| refusal.given_up = false);
+    world.store.create(tried).await.unwrap();
     let mut api = Described::new();
     let page = api.get(world.service, PAIRS, PAIRS, 200).await;
     api.get(world.service, "/api/mappings", "/api/mappings", 200).await;
     let schema = json!({ "$ref": "#/components/schemas/Mapping" });
-    let mut found = Vec::new();
-    absent(&api.document, &schema, &page["mappings"][0], "Mapping", &mut found);
-    assert_eq!(found, Vec::<String>::new());
+    let absent_from = |mapping: &Value| {
+        let mut found = Vec::new();
+        absent(&api.document, &schema, mapping, "Mapping", &mut found);
+        found.into_iter().collect::<BTreeSet<_>>()
+    };
+    let (stopped, tried) = (absent_from(&page["mappings"][0]), absent_from(&page["mappings"][1]));
+    assert_eq!(stopped.intersection(&tried).collect::<Vec<_>>(), Vec::<&String>::new());
+    assert_eq!(stopped, ["Mapping.next_try", "Mapping.refusals.next_try"].map(str::to_owned).into());
     let kinds: BTreeMap<String, usize> = page["mappings"][0]["refusals"].as_array().unwrap().iter().fold(
         BTreeMap::new(),
         |mut kinds, refusal| {

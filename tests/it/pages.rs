@@ -5,8 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use axum::{Json, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use casebridge::clock::Clock as _;
 use casebridge::config::Platform;
-use casebridge::entities::CaseMapping;
+use casebridge::entities::{CaseMapping, Lease, PendingCreation, Side};
 use casebridge::http::Iap;
 use casebridge::sandbox::faults::{Effect, Fault};
 use casebridge::store::modify;
@@ -355,6 +356,105 @@ async fn an_unknown_address_and_a_wrong_method_are_a_page_to_a_browser_and_a_pro
             assert_eq!((problem.policy, shown["status"].as_u64()), (None, Some(u64::from(status))));
         }
     }
+}
+
+#[tokio::test]
+async fn a_pair_says_why_a_file_or_a_comment_is_not_carried_and_when_it_is_tried_again() {
+    let world = World::new(&JiraKind).await;
+    let (google, company) = world.pair().await;
+    let browser = Browser::new(world.service);
+    let refuses = |status, text: &str| {
+        let body = json!({ "errorMessages": [text] }).to_string();
+        Fault::always(Effect::ErrorBefore { status, body: Some(body) })
+    };
+    // A file that Jira can never take is explained at once, and the reason is kept.
+    world.trouble(Call::Attach, refuses(413, "the quota of <b>SUP</b> is used up"));
+    let file = world.google_attaches(&google, "core.dump", b"x");
+    world.run_for(Duration::minutes(3)).await;
+    let page = browser.get(&format!("/cases/{}", world.mapping().await.id)).await;
+    let line = format!("file {file} of the Google case, explained on the company case");
+    assert_shows(
+        &page,
+        &["Not carried, and explained", &line, "the quota of &lt;b&gt;SUP&lt;/b&gt; is used up"],
+    );
+    // A comment that it refuses is tried on, and the page says how often, when and what to do.
+    world.trouble(Call::Comment, refuses(403, "You may not comment here"));
+    let comment = world.google_says(&google, "Is it slow?");
+    world.run_for(Duration::minutes(3)).await;
+    let mapping = world.mapping().await;
+    let [refusal] = mapping.state.refusals.as_slice() else { panic!("{mapping:#?}") };
+    assert!(refusal.tries > 1, "{refusal:?}");
+    let page = browser.get(&format!("/cases/{}", mapping.id)).await;
+    let line =
+        format!("comment {comment} of the Google case, to be written on the company case: Jira: POST ");
+    let tries = format!("{} tries, the first at", refusal.tries);
+    let grant = "<strong>Do: </strong>grant the connector's user &quot;Add Comments&quot;";
+    assert_shows(&page, &["Still tried: ", &line, "You may not comment here (HTTP 403)<", &tries, grant]);
+    assert_shows(&page, &[", the last one at", "; the next one by"]);
+    assert!(!page.text.contains("Repair the cause"), "the error has a remedy of its own: {}", page.text);
+    // The interface and the command line say the same.
+    let url = format!("http://{}/api/v1/mappings/{company}", world.service);
+    let answer: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
+    let pair = &answer["mappings"][0];
+    assert_eq!(pair["explained"][0]["what"], json!({ "attachment": { "id": file } }), "{pair}");
+    let shown = &pair["refusals"][0];
+    assert_eq!(
+        (&shown["remedy"], &shown["tries"]),
+        (&json!(refusal.remedy), &json!(refusal.tries)),
+        "{pair}"
+    );
+    for time in [&shown["tried_at"], &shown["next_try"], &pair["next_try"]] {
+        assert!(time.is_string(), "{pair}");
+    }
+    let remedy = refusal.remedy.as_deref().unwrap();
+    assert!(pair["remedy"].as_str().unwrap().starts_with(remedy), "{pair}");
+    assert!(pair["last_error"].as_str().unwrap().ends_with(remedy), "{pair}");
+    assert_eq!(pair["failing"]["remedy"], remedy);
+    // While nothing is carried, nothing is tried.
+    browser.act(&mapping, "pause", &[]).await;
+    let page = browser.get(&format!("/cases/{}", mapping.id)).await;
+    assert_shows(&page, &["; not tried while nothing is carried"]);
+    assert!(!page.text.contains("the next one"), "{}", page.text);
+}
+
+#[tokio::test]
+async fn a_failing_poll_has_its_remedy_in_a_line_of_its_own() {
+    let world = World::new(&JiraKind).await;
+    let browser = Browser::new(world.service);
+    world.pair().await;
+    let page = browser.get("/").await;
+    // The embedded cron asks for Google's poll here, and another one for the company's.
+    assert_shows(&page, &["<th scope=\"row\">Polled</th><td>every minute</td><td>whenever cron asks for it"]);
+    world.company_faults().add(Fault::always(Effect::ErrorBefore { status: 401, body: None }));
+    world.run_for(Duration::minutes(2)).await;
+    let page = browser.get("/").await;
+    let what = "<p><strong>Do: </strong>no credentials are configured: give company.jira.client_id";
+    assert_shows(&page, &["The polls of Jira fail", "(HTTP 401).</p>", what]);
+    let report = world.post("poll-company", json!({})).await.1;
+    let remedy = report["remedy"].as_str().unwrap();
+    assert!(remedy.starts_with("no credentials are configured"), "{report}");
+    assert!(report["detail"].as_str().unwrap().ends_with(remedy), "{report}");
+}
+
+#[tokio::test]
+async fn a_pair_on_which_a_sync_works_has_no_writes_without_an_answer() {
+    let world = World::new(&JiraKind).await;
+    world.pair().await;
+    let browser = Browser::new(world.service);
+    let now = world.clock().now();
+    let until = now + Duration::minutes(1);
+    let mapping = change(&world, |mapping| {
+        mapping.pending_creation = Some(PendingCreation { side: Side::Company, attempted_at: now });
+        mapping.lease = Some(Lease { holder: "a task".to_owned(), expires_at: until });
+    })
+    .await;
+    let path = format!("/cases/{}", mapping.id);
+    let page = browser.get(&path).await;
+    assert_shows(&page, &["Being written now", "creation of the company case, sent by"]);
+    assert!(!page.text.contains("without an answer"), "{}", page.text);
+    world.clock().advance(Duration::minutes(2));
+    let page = browser.get(&path).await;
+    assert_shows(&page, &["Writes without an answer", "They are searched for"]);
 }
 
 #[tokio::test]

@@ -194,6 +194,11 @@ pub(super) fn tried(mapping: &CaseMapping, now: DateTime<Utc>) -> Markup {
             p class="small soft" {
                 (tries(count))
                 @if let Some(failing) = failing { ", the last one at " (when(failing.last_at, now)) }
+                @match mapping.next_try() {
+                    Some(next) if next > now => { "; the next one by " (when(next, now)) }
+                    Some(_) => "; the next one is due",
+                    None => {}
+                }
             }
         }
     }

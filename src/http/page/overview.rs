@@ -1,5 +1,6 @@
 //! `GET /` in a browser: in step or not, what needs a look, what waits, and how the two systems are.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use axum::http::StatusCode;
@@ -28,6 +29,9 @@ const LISTED: usize = 50;
 /// Number of days before the end of credentials at which the page warns, as `casebridge check` does.
 const WARN_DAYS: i64 = 30;
 
+/// Beginning of a line that says what to do.
+const DO: &str = "Do: ";
+
 /// Difference of a system's clock from which on the page speaks of it.
 const SKEW_SHOWN: Duration = Duration::minutes(2);
 
@@ -54,7 +58,7 @@ async fn look(deps: &Deps, facts: &Facts<'_>, now: DateTime<Utc>) -> Result<Find
                     let mut standing = standing(&mapping, facts.global, &deps.settings.tolerances, now);
                     if let Some(side) = unpolled.filter(|_| standing.kind == Kind::Late) {
                         standing.why = format!("it waits for a complete poll of {}", facts.names[side]);
-                        standing.advice = "";
+                        standing.advice = Cow::Borrowed("");
                     }
                     pairs.push((mapping, standing));
                 }
@@ -108,7 +112,11 @@ pub(super) async fn show(
     let content = html! {
         div class={ "head " (head.tone.class()) } {
             h1 { (head.title) }
-            @for line in &head.lines { p { (line) } }
+            @for line in &head.lines {
+                p {
+                    @match line.strip_prefix(DO) { Some(rest) => { strong { (DO) } (rest) } None => (line) }
+                }
+            }
             p class="small soft" { "As of " (now.format("%F %T").to_string()) " UTC." }
         }
         (search_form(query.unwrap_or_default()))
@@ -309,6 +317,12 @@ impl<'a> Facts<'a> {
         })
     }
 
+    /// Says what to do about the failure of a side's polls, as far as its error tells.
+    fn remedy(&self, side: Side) -> Option<String> {
+        let failure = self.failures[side].as_ref()?;
+        failure.remedy.as_ref().map(|remedy| format!("{DO}{remedy}."))
+    }
+
     /// Says that push messages are refused.
     fn refused_messages(&self) -> impl Iterator<Item = String> {
         Side::BOTH.into_iter().filter(|side| self.refused_messages[*side] > 0).map(|side| {
@@ -363,7 +377,12 @@ fn headline(pairs: &[(CaseMapping, Standing)], facts: &Facts<'_>, now: DateTime<
             ("The clock of this machine is wrong".to_owned(), Tone::Bad)
         }
         Health::Late => {
-            lines.extend(Side::BOTH.into_iter().filter_map(|side| facts.late_poll(side, now)));
+            for side in Side::BOTH {
+                if let Some(line) = facts.late_poll(side, now) {
+                    lines.push(line);
+                    lines.extend(facts.remedy(side));
+                }
+            }
             lines.push(
                 "Changes there are not noticed. Repair that first; the pairs go on by themselves then. casebridge check tries everything \
                  and says what to do."
@@ -392,7 +411,8 @@ fn headline(pairs: &[(CaseMapping, Standing)], facts: &Facts<'_>, now: DateTime<
             let (name, since) = (facts.names[side], failure.since.format("%T"));
             title = format!("The polls of {name} fail");
             tone = Tone::Bad;
-            lines.insert(0, format!("Since {since} UTC: {}.", failure.reason));
+            let first = format!("Since {since} UTC: {}.", failure.reason);
+            lines.splice(0..0, std::iter::once(first).chain(facts.remedy(side)));
         }
     }
     for line in facts.refused_messages() {
@@ -435,26 +455,6 @@ fn own_pace(waiting: usize, syncs_per_minute: u32) -> Option<String> {
     })
 }
 
-/// Returns the table of both systems: polls, proofs, clocks, credentials.
-fn systems(service: &Service, facts: &Facts<'_>, now: DateTime<Utc>) -> Markup {
-    let (deps, global) = (&*service.deps, facts.global);
-    let memory = |side: Side| &global.memory[side];
-    let cells = |cell: &dyn Fn(Side) -> Markup| html! { @for side in Side::BOTH { td { (cell(side)) } } };
-    let skew = |side: Side| match memory(side).skew_seconds {
-        None => html! { "not measured yet" },
-        Some(seconds) if seconds.abs() < 2 => html! { "as ours" },
-        Some(seconds) => {
-            let by = rough_words(Duration::seconds(seconds.abs()));
-            html! { (by) @if seconds > 0 { " ahead of ours" } @else { " behind ours" } }
-        }
-    };
-    let lag = |side: Side| {
-        let lag = memory(side).index_lag.filter(|lag| lag.seconds > 0);
-        html! {
-            @match lag {
-                None => "nothing measured",
-                Some(lag) => {
-                    (rough_words(Duration::seconds(lag.seconds))) " at most, seen " (when(lag.at, now))
 /// Says how often a side is polled.
 fn how_often(service: &Service, side: Side) -> String {
     let every = |interval: Duration| {
@@ -478,6 +478,26 @@ fn how_often(service: &Service, side: Side) -> String {
     }
 }
 
+/// Returns the table of both systems: polls, proofs, clocks, credentials.
+fn systems(service: &Service, facts: &Facts<'_>, now: DateTime<Utc>) -> Markup {
+    let (deps, global) = (&*service.deps, facts.global);
+    let memory = |side: Side| &global.memory[side];
+    let cells = |cell: &dyn Fn(Side) -> Markup| html! { @for side in Side::BOTH { td { (cell(side)) } } };
+    let skew = |side: Side| match memory(side).skew_seconds {
+        None => html! { "not measured yet" },
+        Some(seconds) if seconds.abs() < 2 => html! { "as ours" },
+        Some(seconds) => {
+            let by = rough_words(Duration::seconds(seconds.abs()));
+            html! { (by) @if seconds > 0 { " ahead of ours" } @else { " behind ours" } }
+        }
+    };
+    let lag = |side: Side| {
+        let lag = memory(side).index_lag.filter(|lag| lag.seconds > 0);
+        html! {
+            @match lag {
+                None => "nothing measured",
+                Some(lag) => {
+                    (rough_words(Duration::seconds(lag.seconds))) " at most, seen " (when(lag.at, now))
                     @if Duration::seconds(lag.seconds) > deps.settings.windows[side] {
                         strong { ". That is longer than the polling window; sweeps find such changes within the hour." }
                     }
@@ -514,6 +534,7 @@ fn how_often(service: &Service, side: Side) -> String {
                 caption { "How far the polls have come, and what proves their answers" }
                 thead { tr { td {} @for side in Side::BOTH { th scope="col" { (facts.names[side]) } } } }
                 tbody {
+                    tr { th scope="row" { "Polled" } (cells(&|side| html! { (how_often(service, side)) })) }
                     tr {
                         th scope="row" { "Last polled" }
                         (cells(&|side| html! {
@@ -534,7 +555,6 @@ fn how_often(service: &Service, side: Side) -> String {
                             (cells(&|side| html! {
                                 @if let Some(doubt) = &memory(side).doubt { strong { (doubt) } }
                                 @else if let Some(warning) = tasks::emptiness(deps, global, side) { (warning) }
-                    tr { th scope="row" { "Polled" } (cells(&|side| html! { (how_often(service, side)) })) }
                                 @else { "none" }
                             }))
                         }
@@ -624,7 +644,8 @@ mod tests {
         let name = GoogleCaseName::parse("organizations/1/cases/7").unwrap();
         let mapping = CaseMapping::first_seen(FirstSeen::Google(name), None, None, now);
         let pair = |kind: Kind, is_late: bool| {
-            let standing = Standing { kind, since: None, why: String::new(), advice: "", is_late };
+            let standing =
+                Standing { kind, since: None, why: String::new(), advice: Cow::Borrowed(""), is_late };
             (mapping.clone(), standing)
         };
         let polled = |minutes: i64| Global {
@@ -684,11 +705,14 @@ mod tests {
         }
         for (minutes, title) in [(14, "Not in step: a side is not polled"), (3, "The polls of Desk fail")] {
             let global = polled(minutes);
-            let failure = PollFailure::new(now - Duration::minutes(3), now, "HTTP 401; check the token");
+            let mut failure = PollFailure::new(now - Duration::minutes(3), now, "HTTP 401");
+            failure.remedy = Some("check the token".to_owned());
             let failures = Sides { company: Some(failure), ..Sides::default() };
             let told = headline(&[], &Facts { failures, ..facts(&global) }, now);
             assert_eq!(told.title, title, "{told:?}");
-            assert!(told.lines.join(" ").contains("HTTP 401; check the token"), "{told:?}");
+            let cause = told.lines.iter().position(|line| line.contains("HTTP 401."));
+            let remedy = told.lines.iter().position(|line| line == "Do: check the token.");
+            assert!(cause.is_some() && remedy == cause.map(|cause| cause + 1), "{told:?}");
             assert!(told.tone > Tone::Plain && !told.lines.join(" ").contains("nothing to do"), "{told:?}");
         }
         let many = vec![pair(Kind::Waiting, false); 151];

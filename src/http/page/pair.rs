@@ -9,8 +9,9 @@ use serde_json::Value;
 use super::super::Service;
 use super::gate::{self, Operator};
 use super::layout::{self, Tone, case_link, pair_name, tried, tries, when, when_known, word};
-use crate::entities::{CaseMapping, Entry, Global, ItemKind, Refusable, Side, Source};
-use crate::tasks::{self, Deps, Kind, Standing, TaskReport, standing};
+use crate::cases::without_remedy;
+use crate::entities::{CaseMapping, Entry, Global, ItemKind, Refusal, Side, Source};
+use crate::tasks::{self, Deps, Kind, Standing, TaskReport, refused_words, source_words, standing, the_case};
 
 /// Number of ledger entries that are shown, newest first.
 const MOST_ENTRIES: usize = 40;
@@ -100,12 +101,12 @@ fn since_or_no(since: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Markup {
     since.map_or_else(|| html! { "no" }, |since| html! { "since " (when(since, now)) })
 }
 
-/// Returns the table of both cases.
 /// Returns true if a sync works on the pair.
 fn is_at_work(mapping: &CaseMapping, now: DateTime<Utc>) -> bool {
     mapping.lease.as_ref().is_some_and(|lease| lease.expires_at > now)
 }
 
+/// Returns the table of both cases.
 fn sides(deps: &Deps, mapping: &CaseMapping, global: &Global, now: DateTime<Utc>) -> Markup {
     let cells = |cell: &dyn Fn(Side) -> Markup| html! { @for side in Side::BOTH { td { (cell(side)) } } };
     let state = &mapping.state;
@@ -138,7 +139,23 @@ fn sides(deps: &Deps, mapping: &CaseMapping, global: &Global, now: DateTime<Utc>
     }
 }
 
-/// Returns the lists of refused writes, of skipped items and of writes without an answer.
+/// Says how often a write was refused, since when, and when it is tried again.
+fn refused_tries(mapping: &CaseMapping, refusal: &Refusal, now: DateTime<Utc>) -> Markup {
+    html! {
+        p class="small soft" {
+            (tries(refusal.tries)) ", the first at " (when(refusal.since, now))
+            @if refusal.tries > 1 { ", the last one at " (when(refusal.tried_at, now)) }
+            @match mapping.next_try_of(refusal) {
+                Some(next) if next > now => { "; the next one by " (when(next, now)) }
+                Some(_) => "; the next one is due",
+                None if refusal.given_up => "; not tried again before Retry",
+                None => "; not tried while nothing is carried",
+            }
+        }
+    }
+}
+
+/// Returns the lists of refused writes, of files that no system takes, of skipped items and of writes without an answer.
 fn refused(mapping: &CaseMapping, now: DateTime<Utc>) -> Markup {
     let state = &mapping.state;
     html! {
@@ -149,10 +166,23 @@ fn refused(mapping: &CaseMapping, now: DateTime<Utc>) -> Markup {
                     @for refusal in &state.refusals {
                         li {
                             strong { @if refusal.given_up { "Given up: " } @else { "Still tried: " } }
-                            (refusable(&refusal.what))
-                            @if matches!(refusal.what, Refusable::Item(_)) { " of " (the_case(refusal.side.other())) ", to be written on " } @else { " on " }
-                            (the_case(refusal.side)) ": " (refusal.reason)
-                            " (" (tries(refusal.tries)) ", since " (when(refusal.since, now)) ")"
+                            (refused_words(refusal)) ": " (without_remedy(&refusal.reason, refusal.remedy.as_deref()))
+                            (refused_tries(mapping, refusal, now))
+                            @if let Some(remedy) = &refusal.remedy { p class="small" { strong { "Do: " } (remedy) } }
+                        }
+                    }
+                }
+            }
+        }
+        @if !state.explained.is_empty() {
+            section aria-labelledby="explained" {
+                h2 id="explained" { "Not carried, and explained" }
+                p class="small soft" { "Never tried again: a comment on the case stands in the place of each of these files, and says why." }
+                ul {
+                    @for file in state.explained.iter().rev() {
+                        li {
+                            (source_words(&file.what)) " of " (the_case(file.side.other())) ", explained on " (the_case(file.side)) ", "
+                            (when(file.at, now)) ": " (file.reason)
                         }
                     }
                 }
@@ -178,54 +208,12 @@ fn refused(mapping: &CaseMapping, now: DateTime<Utc>) -> Markup {
                     p class="small soft" { "They are searched for before anything is written again." }
                 }
                 ul {
-                    @for pending in &mapping.pending { li { (source(&pending.source)) " to " (the_case(pending.side)) ", sent by " (when(pending.attempted_at, now)) } }
+                    @for pending in &mapping.pending { li { (source_words(&pending.source)) " to " (the_case(pending.side)) ", sent by " (when(pending.attempted_at, now)) } }
                     @if let Some(creation) = mapping.pending_creation { li { "creation of " (the_case(creation.side)) ", sent by " (when(creation.attempted_at, now)) } }
                     @if let Some(status) = mapping.pending_status { li { @if status.closed { "closing" } @else { "reopening" } " of " (the_case(status.side)) ", sent by " (when(status.attempted_at, now)) } }
                 }
             }
         }
-    }
-}
-
-fn refusable(what: &Refusable) -> String {
-    match what {
-        Refusable::Item(item) => source(item),
-        Refusable::Priority => "the priority".to_owned(),
-        Refusable::Close => "the closing".to_owned(),
-        Refusable::Reopen => "the reopening".to_owned(),
-        Refusable::LinkBack => "the Google case's name".to_owned(),
-    }
-}
-
-fn source(source: &Source) -> String {
-    match source {
-        Source::Comment { id, part: 1 } => format!("comment {id}"),
-        Source::Comment { id, part } => format!("comment {id}, part {part}"),
-        Source::Attachment { id } if id.is_empty() => "a file that is gone".to_owned(),
-        Source::Attachment { id } => format!("file {id}"),
-        Source::Description { part } => format!("part {part} of the description"),
-        Source::Edit { id, number, .. } => format!("note {number} about an edit of comment {id}"),
-        Source::Notice(notice) => format!("notice “{}”", spaced(&format!("{notice:?}"))),
-    }
-}
-
-/// Returns the words of a name in camel case: `NowSyncing` is `now syncing`.
-fn spaced(name: &str) -> String {
-    let mut words = String::new();
-    for letter in name.chars() {
-        if letter.is_uppercase() && !words.is_empty() {
-            words.push(' ');
-        }
-        words.extend(letter.to_lowercase());
-    }
-    words
-}
-
-/// Names that side's case in a sentence.
-const fn the_case(side: Side) -> &'static str {
-    match side {
-        Side::Google => "the Google case",
-        Side::Company => "the company case",
     }
 }
 
@@ -309,7 +297,7 @@ fn ledger(mapping: &CaseMapping, now: DateTime<Utc>) -> Markup {
                     tbody {
                         @for entry in mapping.ledger.entries().rev().take(MOST_ENTRIES) {
                             tr {
-                                td { (source(&entry.source)) @if !matches!(entry.source, Source::Notice(_)) { " of " (the_case(entry.side.other())) } }
+                                td { (source_words(&entry.source)) @if !matches!(entry.source, Source::Notice(_)) { " of " (the_case(entry.side.other())) } }
                                 td {
                                     @if is_explained(entry) { strong { "not carried" } ", explained in " }
                                     @match entry.kind { ItemKind::Comment => "comment ", ItemKind::Attachment => "file " } (entry.id) " on " (the_case(entry.side))

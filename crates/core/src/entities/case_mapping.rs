@@ -212,6 +212,7 @@ impl CaseMapping {
             tries: before.as_ref().map_or(0, |failing| failing.tries).saturating_add(1),
             hangs: 0,
             repeats: before.is_some_and(|failing| failing.repeats),
+            remedy: None,
         }));
     }
 
@@ -885,7 +886,7 @@ mod tests {
         let start = at(0);
         let mut mapping = mapping();
         let failed = |since, last_at, tries| {
-            Some(Box::new(Failing { since, last_at, tries, hangs: 0, repeats: false }))
+            Some(Box::new(Failing { since, last_at, tries, hangs: 0, repeats: false, remedy: None }))
         };
         mapping.failed("a".to_owned(), start);
         assert_eq!(mapping.state.failing, failed(start, start, 1));
@@ -903,7 +904,7 @@ mod tests {
         let mut mapping = mapping();
         for (hangs, minutes) in [(1, 2), (2, 4), (3, 8), (4, 10), (5, 10)] {
             mapping.hung("no answer".to_owned(), at(hangs));
-            let failing = mapping.state.failing.as_deref().copied().unwrap();
+            let failing = mapping.state.failing.as_deref().cloned().unwrap();
             assert_eq!(i64::from(failing.hangs), hangs);
             assert_eq!(failing.waits_until(), Some(at(hangs) + Duration::minutes(minutes)));
         }

@@ -9,6 +9,7 @@ mod global;
 mod google_placement;
 mod ledger;
 mod names;
+mod next_try;
 mod pair_state;
 mod priority;
 mod shown;
@@ -25,8 +26,8 @@ pub use google_placement::GooglePlacement;
 pub use ledger::{Entry, ItemKind, Ledger, LedgerPage, Notice, PageChanges, Pending, Source};
 pub use names::{CompanyCaseId, GoogleCaseName, MappingId, NameError};
 pub use pair_state::{
-    Conflict, ConflictCause, Failing, KnownCase, Missing, Order, PairState, ReadOnly, Refusable, Refusal,
-    RefusedSubscribers, Skipped, Subscribed,
+    Conflict, ConflictCause, Explained, Failing, KnownCase, Missing, Order, PairState, ReadOnly, Refusable,
+    Refusal, RefusedSubscribers, Skipped, Subscribed,
 };
 pub use priority::{Priority, PriorityReading, PrioritySet};
 pub use shown::{Shown, ShownValue, UnansweredValue};

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::{Edits, Escalation, GooglePlacement, Priority, Shown, Side, Sides, Source, Titles, Turn};
 
 /// Pause between two attempts to write to a read-only case (`R33`: final refusals).
-const READ_ONLY_PAUSE: Duration = Duration::days(1);
+pub(super) const READ_ONLY_PAUSE: Duration = Duration::days(1);
+/// Number of explained files that are remembered.
+const MOST_EXPLAINED: usize = 20;
 
 /// Record of a linked case that its system does not show (`R28`: missing is not gone).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,11 +62,27 @@ pub struct Refusal {
     pub tries: u32,
     /// Time of the last attempt.
     pub tried_at: DateTime<Utc>,
-    /// Error of the last attempt; no body, no secret.
+    /// Error of the last attempt; no body, no secret. It ends with the remedy.
     pub reason: String,
+    /// Remedy for an operator, as far as the error names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
     /// True if the write is given up and explained: no sync tries it again, until the change to carry is another one.
     #[serde(default)]
     pub given_up: bool,
+}
+
+/// File that a system can never take, and that was explained in its place at once (`R17`: files).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explained {
+    /// Side that the file was to be written to, and whose case has the explanation.
+    pub side: Side,
+    /// Original, on the other side.
+    pub what: Source,
+    /// Time of the explanation.
+    pub at: DateTime<Utc>,
+    /// Reason, in the words of the system, shortened; no body, no secret.
+    pub reason: String,
 }
 
 /// Record of a case that refuses every write (`R33`: final refusals).
@@ -155,7 +173,7 @@ pub struct Skipped {
 }
 
 /// Failed syncs in a row, for people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failing {
     /// Time of the first one.
     pub since: DateTime<Utc>,
@@ -169,6 +187,9 @@ pub struct Failing {
     /// True if one of them was a task of the queue, which the queue repeats.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub repeats: bool,
+    /// Remedy for the last error, as far as that names one. The error ends with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
 }
 
 impl Failing {
@@ -271,6 +292,9 @@ pub struct PairState {
     /// Refused writes, given up or still tried (`R33`: final refusals).
     #[serde(skip_serializing_if = "is_default")]
     pub refusals: Vec<Refusal>,
+    /// Files that a system can never take, the newest last.
+    #[serde(skip_serializing_if = "is_default")]
+    pub explained: Vec<Explained>,
     /// Record of each side's case that refuses every write (`R33`: final refusals).
     #[serde(skip_serializing_if = "is_default")]
     pub read_only: Sides<Option<ReadOnly>>,
@@ -415,6 +439,7 @@ impl PairState {
             tries: earlier.map_or(0, |earlier| earlier.tries) + 1,
             tried_at: now,
             reason,
+            remedy: None,
             given_up: false,
             what,
         }
@@ -424,6 +449,14 @@ impl PairState {
     pub fn keep_refusal(&mut self, refusal: Refusal) {
         self.refusals.retain(|known| known.side != refusal.side || known.what != refusal.what);
         self.refusals.push(refusal);
+    }
+
+    /// Remembers a file that was explained in its place, in place of an earlier explanation of it. The oldest are forgotten.
+    pub fn keep_explained(&mut self, explained: Explained) {
+        self.explained.retain(|known| known.side != explained.side || known.what != explained.what);
+        self.explained.push(explained);
+        let most = self.explained.len().saturating_sub(MOST_EXPLAINED);
+        self.explained.drain(..most);
     }
 
     /// Returns true if that write was given up and explained (`R33`: final refusals), or if an operator excluded its original.
