@@ -181,6 +181,9 @@ enum MappingsVerb {
     Show {
         /// Key, ID or address of its company case, or name, number or address of its Google case.
         case: String,
+        /// Prints JSON, one pair a line, as `GET /api/v1/mappings/{case}` has it.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -286,8 +289,8 @@ async fn run(command: Configured, config: Config) -> anyhow::Result<bool> {
         }
         Configured::DetectOutages { dry_run } => work::task(&config, Task::DetectOutages, dry_run).await,
         Configured::Cleanup { dry_run } => work::task(&config, Task::Cleanup, dry_run).await,
-        Configured::Mappings(MappingsArgs { verb: Some(MappingsVerb::Show { case }), .. }) => {
-            work::show_pairs(&config, &case).await
+        Configured::Mappings(MappingsArgs { verb: Some(MappingsVerb::Show { case, json }), .. }) => {
+            work::show_pairs(&config, &case, json).await
         }
         Configured::Mappings(args) => {
             work::mappings(&config, args.case.as_deref(), args.which(), args.json).await

@@ -1,8 +1,9 @@
 //! Commands that do one piece of work and exit.
 
+use casebridge::cases::without_remedy;
 use casebridge::clock::{Clock as _, SystemClock};
 use casebridge::config::{Config, QueueConfig};
-use casebridge::entities::{CaseMapping, Global, Side, Sides};
+use casebridge::entities::{CaseMapping, Global, Side, Sides, ToleranceTable};
 use casebridge::queue::embedded::{self, DeadLetter};
 use casebridge::sqlite;
 use casebridge::store::StoreUrl;
@@ -141,8 +142,8 @@ pub(super) async fn dead_letters(config: &Config, limit: u32, json: bool) -> any
     Ok(true)
 }
 
-/// Shows the pairs of a case, each in several lines. As for [`mappings`], the systems are asked only about a name that is not stored.
-pub(super) async fn show_pairs(config: &Config, case: &str) -> anyhow::Result<bool> {
+/// Shows the pairs of a case, each in several lines, or as one line of JSON. As for [`mappings`], the systems are asked only about a name that is not stored.
+pub(super) async fn show_pairs(config: &Config, case: &str, json: bool) -> anyhow::Result<bool> {
     let store = Maker::default().store(&config.store.url).await?;
     let mut pairs = tasks::find_stored(store.as_ref(), case.trim()).await?;
     if pairs.is_empty() {
@@ -151,15 +152,23 @@ pub(super) async fn show_pairs(config: &Config, case: &str) -> anyhow::Result<bo
         anyhow::ensure!(!pairs.is_empty(), "no pair has the case {case}");
     }
     let global = store.global().await?;
+    let (tolerances, now) = (&config.tasks.tolerances, SystemClock.now());
     for mapping in &pairs {
-        show_whole(mapping, &global);
+        if json {
+            println!("{}", casebridge::http::describe_pair(mapping, &global, tolerances, now));
+        } else {
+            show_whole(mapping, &global, tolerances, now);
+        }
     }
     Ok(true)
 }
 
 /// Prints all that concerns people about a mapping.
-fn show_whole(mapping: &CaseMapping, global: &Global) {
+fn show_whole(mapping: &CaseMapping, global: &Global, tolerances: &ToleranceTable, now: DateTime<Utc>) {
     let at = |time: DateTime<Utc>| time.format("%F %T UTC").to_string();
+    let next =
+        |time: Option<DateTime<Utc>>| time.map(|time| format!(", next by {}", at(time))).unwrap_or_default();
+    let advice = tasks::standing(mapping, global, tolerances, now).advice;
     println!("mapping {}, made {}", mapping.id, at(mapping.created_at));
     for side in Side::BOTH {
         let synced = mapping.synced_at(side, global).map_or_else(|| "never".to_owned(), at);
@@ -183,15 +192,37 @@ fn show_whole(mapping: &CaseMapping, global: &Global) {
         (None, _) => println!("last error: none"),
         (Some(error), None) => println!("last error: {error}"),
         (Some(error), Some(failing)) => println!(
-            "last error: {error}\n  at {}, tries: {}, since {}",
+            "last error: {}\n  at {}, tries: {}, since {}{}",
+            without_remedy(error, failing.remedy.as_deref()),
             at(failing.last_at),
             failing.tries,
-            at(failing.since)
+            at(failing.since),
+            next(mapping.next_try())
         ),
     }
+    if !advice.is_empty() {
+        println!("do: {advice}");
+    }
     for refusal in &mapping.state.refusals {
-        let what = if refusal.given_up { "given up" } else { "refused" };
-        println!("{what}: {}\n  at {}, tries: {}", refusal.reason, at(refusal.tried_at), refusal.tries);
+        let (what, remedy) =
+            (if refusal.given_up { "given up" } else { "refused" }, refusal.remedy.as_deref());
+        println!(
+            "{what}: {}: {}\n  at {}, tries: {}, since {}{}",
+            tasks::refused_words(refusal),
+            without_remedy(&refusal.reason, remedy),
+            at(refusal.tried_at),
+            refusal.tries,
+            at(refusal.since),
+            next(mapping.next_try_of(refusal))
+        );
+        if let Some(remedy) = remedy {
+            println!("  do: {remedy}");
+        }
+    }
+    for file in &mapping.state.explained {
+        let (what, of, on) =
+            (tasks::source_words(&file.what), tasks::the_case(file.side.other()), tasks::the_case(file.side));
+        println!("not carried: {what} of {of}, explained on {on} at {}: {}", at(file.at), file.reason);
     }
     for skipped in &mapping.state.skipped {
         let (side, id) = (skipped.side, &skipped.id);

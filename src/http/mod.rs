@@ -48,7 +48,7 @@ pub use polls::PollFailures;
 use parameters::Parameters;
 use shared::Shared;
 
-pub use api::describe as describe_mapping;
+pub use api::{describe as describe_mapping, describe_whole as describe_pair};
 pub use auth::{Identity, Proof, token_problem};
 pub use iap::Iap;
 pub use problem::Problem;

@@ -244,6 +244,8 @@ async fn each_action_is_a_command() {
         (&["link", &other, &alone, "--reason", "opened twice"], 0, "linked"),
         (&["link", &other, &alone], 0, "a pair already"),
         (&["mappings", "show", &other], 0, "linked by jane (command line)"),
+        (&["mappings", "show", &other, "--json"], 0, "\"linked_by\":{\"by\":\"jane (command line)\""),
+        (&["mappings", "show", &company], 0, "do: Resume links the two cases again"),
         (&["pause", "99999"], 1, ""),
     ] {
         let (got, text) = run(arguments).await;
