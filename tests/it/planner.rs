@@ -495,6 +495,10 @@ fn people_of_the_company_case_follow_an_open_google_case_and_wait_for_what_is_un
         "{plan:?}"
     );
     assert_eq!(plan.totals().get("subscribers"), Some(&1));
+    let mut three = world.clone();
+    three.company.case.subscribers = people(&["jane@example.com", "joe@example.com", "jim@example.com"]);
+    let plan = three.plan(Side::Company);
+    assert_eq!((plan.actions.len(), plan.totals().get("subscribers")), (1, Some(&3)), "people are counted");
     assert!(world.plan(Side::Google).is_empty(), "they are the company's");
     assert_eq!(left_on(Side::Company, world.pair(), &world.rules, world.facts()), Remaining::Changes);
 

@@ -59,7 +59,10 @@ pub fn merge_priority(source: Side, priorities: Priorities<'_>) -> PriorityMerge
                 ),
             );
         }
-        (PriorityReading::Unset, PriorityReading::Known(_) | PriorityReading::Unset) => {
+        (PriorityReading::Unset, PriorityReading::Unset) => {
+            return PriorityMerge::warning("priority none", "neither case has a priority: none is carried");
+        }
+        (PriorityReading::Unset, PriorityReading::Known(_)) => {
             return PriorityMerge::warning(
                 "priority google",
                 "the Google case has no priority: none is carried, and the company case keeps its own",

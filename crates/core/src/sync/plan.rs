@@ -229,12 +229,15 @@ impl Plan {
         self.actions.iter().any(Action::changes_status)
     }
 
-    /// Counts the writes of each kind.
+    /// Counts the writes of each kind; of subscribers, the people who are added or removed.
     #[must_use]
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::new();
-        for kind in self.actions.iter().filter_map(Action::counts_as) {
-            *totals.entry(kind.to_owned()).or_default() += 1;
+        for action in &self.actions {
+            let Some(kind) = action.counts_as() else { continue };
+            // One write changes all subscribers, and people are counted.
+            let count = if let Action::SetSubscribers { change, .. } = action { change.count() } else { 1 };
+            *totals.entry(kind.to_owned()).or_default() += count;
         }
         totals
     }
