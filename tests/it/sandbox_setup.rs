@@ -120,5 +120,11 @@ async fn people_are_copied_on_a_ticket_by_id_or_by_address_and_taken_off_again()
     let form = [("email", "eve@customer.example"), ("name", "Eve"), ("action", "put")];
     let answer = client().post(format!("{at}/agent/tickets/{id}/ccs")).form(&form).send().await.unwrap();
     assert!(answer.status().as_u16() < 400);
-    assert!(text(format!("{at}/agent/tickets/{id}")).await.contains("Eve &lt;eve@customer.example&gt;"));
+    // Another one of that name is another person.
+    let namesake = json!([{ "user_email": "eve@company.example", "user_name": "Eve", "action": "put" }]);
+    assert_eq!(put(json!({ "email_ccs": namesake })).await.0, 200);
+    let page = text(format!("{at}/agent/tickets/{id}")).await;
+    for eve in ["Eve &lt;eve@customer.example&gt;", "Eve &lt;eve@company.example&gt;"] {
+        assert!(page.contains(eve), "{eve}: {page}");
+    }
 }

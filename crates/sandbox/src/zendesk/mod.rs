@@ -591,7 +591,7 @@ impl SandboxZendesk {
         found.map(|user| user.name.clone())
     }
 
-    /// Copies a user on the ticket's mails or not; a new user gets this address.
+    /// Copies the user with this address on the ticket's mails or not; a new user gets this name.
     pub fn copy_to(
         &self,
         ticket: &str,
@@ -599,13 +599,7 @@ impl SandboxZendesk {
         on: bool,
     ) -> Result<(), SandboxZendeskError> {
         let now = self.now();
-        let user = self.change(|state| {
-            let id = state.user(name, now);
-            if let Some(user) = state.users.get_mut(&id) {
-                email.clone_into(&mut user.email);
-            }
-            id
-        })?;
+        let user = self.change(|state| state.user_of(email, name, now))?;
         self.edit(ticket, |doc| {
             if on {
                 doc.email_ccs.insert(user)

@@ -694,11 +694,8 @@ fn read_people(
             let (user, is_agent) = match (known, text("user_email")) {
                 (Some(known), _) => known,
                 (None, Some(email)) if key == "email_ccs" => {
-                    let user = state.user(text("user_name").unwrap_or(email), now);
+                    let user = state.user_of(email, text("user_name").unwrap_or(email), now);
                     state.role(user, "end-user");
-                    if let Some(user) = state.users.get_mut(&user) {
-                        email.clone_into(&mut user.email);
-                    }
                     (user, false)
                 }
                 (None, _) => return Err(Refusal::invalid(key, "User: is invalid")),

@@ -272,14 +272,25 @@ impl State {
         if let Some(user) = self.users.values().find(|user| user.name == name) {
             return user.id;
         }
-        let id = self.next_user;
-        self.next_user += 1;
         let local: String =
             name.to_lowercase().chars().map(|c| if c.is_alphanumeric() { c } else { '.' }).collect();
+        self.add_user(name, &format!("{local}@example.com"), now)
+    }
+
+    /// Returns the user with an address, or a new one: several people may have one name, and an address is one person's.
+    pub(super) fn user_of(&mut self, email: &str, name: &str, now: DateTime<Utc>) -> u64 {
+        let is_it = |user: &&User| user.email.eq_ignore_ascii_case(email);
+        let known = self.users.values().find(is_it).map(|user| user.id);
+        known.unwrap_or_else(|| self.add_user(name, email, now))
+    }
+
+    fn add_user(&mut self, name: &str, email: &str, now: DateTime<Utc>) -> u64 {
+        let id = self.next_user;
+        self.next_user += 1;
         let user = User {
             id,
             name: name.to_owned(),
-            email: format!("{local}@example.com"),
+            email: email.to_owned(),
             role: "agent".to_owned(),
             standing: UserStanding::default(),
             created: now,
