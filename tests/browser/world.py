@@ -227,6 +227,7 @@ class World:
             self.configuration.write_text(changed(written.read_text(), own).replace("PORT", str(port + 3)))
             self.environment = {
                 "CASEBRIDGE_ADMIN_TOKEN": token or "",
+                "CRM_SECRET": "the-secret-of-the-crm",
                 "CASEBRIDGE_WEBHOOK_SECRET": "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
             }
             self.start()
