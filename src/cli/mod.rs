@@ -171,6 +171,9 @@ struct MappingsArgs {
     /// Lists only pairs that are out of step for longer than their tolerance.
     #[arg(long, group = "which", conflicts_with = "case")]
     late: bool,
+    /// Lists only pairs one of whose titles has all of these words, as it was last read.
+    #[arg(long, value_name = "WORDS", conflicts_with = "case")]
+    words: Option<String>,
     #[command(subcommand)]
     verb: Option<MappingsVerb>,
 }
@@ -293,7 +296,12 @@ async fn run(command: Configured, config: Config) -> anyhow::Result<bool> {
             work::show_pairs(&config, &case, json).await
         }
         Configured::Mappings(args) => {
-            work::mappings(&config, args.case.as_deref(), args.which(), args.json).await
+            let wanted = work::Wanted {
+                case: args.case.as_deref(),
+                which: args.which(),
+                words: args.words.as_deref(),
+            };
+            work::mappings(&config, &wanted, args.json).await
         }
         Configured::DeadLetters { limit, json } => work::dead_letters(&config, limit, json).await,
         Configured::Push(command) => push::run(command, &config).await,

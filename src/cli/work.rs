@@ -68,14 +68,19 @@ fn name(mapping: &CaseMapping, side: Side) -> String {
     }
 }
 
+/// Mappings that are to be listed.
+pub(super) struct Wanted<'a> {
+    /// Name of a case.
+    pub(super) case: Option<&'a str>,
+    pub(super) which: Which,
+    /// Words of a title.
+    pub(super) words: Option<&'a str>,
+}
+
 /// Lists the mappings, all or that of one case. Only the store is opened, so no credentials but its own are needed, unless the case is not
 /// stored under the given name: then the systems are asked.
-pub(super) async fn mappings(
-    config: &Config,
-    case: Option<&str>,
-    which: Which,
-    json: bool,
-) -> anyhow::Result<bool> {
+pub(super) async fn mappings(config: &Config, wanted: &Wanted<'_>, json: bool) -> anyhow::Result<bool> {
+    let Wanted { case, which, words } = *wanted;
     if let Ok(StoreUrl::Sqlite(path)) = config.store.url.parse()
         && !path.exists()
     {
@@ -85,6 +90,7 @@ pub(super) async fn mappings(
     let store = Maker::default().store(&config.store.url).await?;
     let global = store.global().await?;
     let now = SystemClock.now();
+    let has_words = words.map(tasks::has_words);
     let mut shown = 0;
     let mut after = None;
     loop {
@@ -92,6 +98,7 @@ pub(super) async fn mappings(
         let is_wanted = |mapping: &&CaseMapping| {
             case.is_none_or(|case| mapping.is_called(case))
                 && which.holds(mapping, &global, &config.tasks.tolerances, now)
+                && has_words.as_ref().is_none_or(|has_words| has_words(mapping))
         };
         for mapping in page.mappings.iter().filter(is_wanted) {
             shown += 1;
@@ -101,6 +108,9 @@ pub(super) async fn mappings(
         if after.is_none() {
             break;
         }
+    }
+    if let (Some(words), 0) = (words, shown) {
+        eprintln!("casebridge: no pair has all of these words in one title: {words}");
     }
     if let (Some(case), 0) = (case, shown) {
         let parts = Parts::build(config).await?;

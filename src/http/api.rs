@@ -177,9 +177,11 @@ pub(super) async fn pairs(
     let page = store.list(which.filter(), after, limit).await.map_err(unavailable)?;
     let now = service.deps.clock.now();
     let has_title = parameters.text("title").map(tasks::has_title);
+    let has_words = parameters.text("words").map(tasks::has_words);
     let mappings = page.mappings.iter().filter(|mapping| {
         which.holds(mapping, &global, tolerances, now)
             && has_title.as_ref().is_none_or(|has_title| has_title(mapping))
+            && has_words.as_ref().is_none_or(|has_words| has_words(mapping))
     });
     let mappings: Vec<Value> =
         mappings.map(|mapping| describe_whole(mapping, &global, tolerances, now)).collect();

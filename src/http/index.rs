@@ -43,7 +43,7 @@ const fn about(endpoint: Endpoint) -> (&'static str, &'static str) {
         Endpoint::HealthzSync => ("GET", "200: both polls are recent"),
         Endpoint::Mappings => ("GET", "pairs of cases, with what waits and the last error"),
         Endpoint::Mapping => ("GET", "one pair"),
-        Endpoint::Pairs => ("GET", "pairs: ?filter=all, open, dirty, conflicts or late"),
+        Endpoint::Pairs => ("GET", "pairs: ?filter=all, open, dirty, conflicts or late; ?words= of a title"),
         Endpoint::Pair => {
             ("GET", "the pair of a case, by any name of either, escaped: organizations%2F1%2Fcases%2F2")
         }

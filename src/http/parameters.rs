@@ -20,11 +20,11 @@ const fn known(endpoint: Endpoint) -> Option<&'static [&'static str]> {
     match endpoint {
         Endpoint::RunTask => Some(&["dry_run"]),
         Endpoint::Mappings => Some(&["after", "case", "filter", "limit"]),
-        Endpoint::Index => Some(&["q"]),
+        Endpoint::Index => Some(&["after", "q"]),
         Endpoint::PairList => Some(&["after", "filter"]),
         Endpoint::PairPage => Some(&["done", "plan"]),
         Endpoint::DeadLetters => Some(&["limit"]),
-        Endpoint::Pairs => Some(&["after", "filter", "limit", "title"]),
+        Endpoint::Pairs => Some(&["after", "filter", "limit", "title", "words"]),
         // A CRM may append parameters to the configured address: Jira Data Center adds `user_id` and `user_key`. None of them is read, since
         // only the message's own proof counts.
         Endpoint::Push => None,

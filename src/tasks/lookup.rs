@@ -3,7 +3,7 @@
 
 use super::Deps;
 use crate::cases::{ApiError, ApiErrorKind};
-use crate::entities::{CaseMapping, CompanyCaseId, GoogleCaseName, Side, Sides, TitleDigest};
+use crate::entities::{CaseMapping, CompanyCaseId, GoogleCaseName, Side, Sides, TitleDigest, TitleWords};
 use crate::store::{Store, StoreError};
 use crate::sync::texts::shown_title;
 
@@ -66,12 +66,21 @@ pub async fn find_stored(store: &dyn Store, text: &str) -> Result<Vec<CaseMappin
     Ok(pairs)
 }
 
-/// Returns a test for pairs one of whose cases had exactly this title when both titles were last agreed on. The store has digests of titles, and
-/// no word of them.
+/// Returns a test for pairs one of whose cases had exactly this title when both titles were last agreed on.
 pub fn has_title(title: &str) -> impl Fn(&CaseMapping) -> bool + use<> {
     let wanted = TitleDigest::of(&shown_title(title));
     move |mapping| {
         let base = mapping.state.titles.base.as_ref();
         base.is_some_and(|titles| Side::BOTH.into_iter().any(|side| titles[side] == wanted))
+    }
+}
+
+/// Returns a test for pairs one of whose titles has all words of `text`, as it was last read, or is [`text` as a whole](has_title). The store
+/// has hashes of words and of titles, and no text of them: see [`TitleWords`].
+pub fn has_words(text: &str) -> impl Fn(&CaseMapping) -> bool + use<> {
+    let (wanted, is_title) = (TitleWords::of(text), has_title(text));
+    move |mapping| {
+        let known = &mapping.state.title_words;
+        Side::BOTH.into_iter().any(|side| known[side].have_all(&wanted)) || is_title(mapping)
     }
 }

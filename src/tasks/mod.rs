@@ -62,7 +62,7 @@ pub use check::{
 };
 pub use effects::check_effects;
 pub use link::{Linked, link};
-pub use lookup::{LookupError, find_pairs, find_stored, has_title};
+pub use lookup::{LookupError, find_pairs, find_stored, has_title, has_words};
 pub use operate::{OperateError, Verb, operate};
 pub use people::Which;
 pub use poll::emptiness;

@@ -12,7 +12,7 @@ use crate::cases::markers::CompanyCase;
 use crate::cases::{ApiError, Case, bounded, without_remedy};
 use crate::entities::{
     CaseMapping, Dirty, Edits, Entry, Escalation, Explained, KnownCase, Lease, Notice, Pending, Shown, Side,
-    Sides, Source, Titles, Turn,
+    Sides, Source, TitleWords, Titles, Turn,
 };
 use crate::progress;
 use crate::store::{StoreError, modify};
@@ -453,6 +453,14 @@ impl<'a> Session<'a> {
         let Case { id, key, address, .. } = case;
         self.mapping.state.company_case =
             Some(KnownCase { id: id.clone(), key: key.clone(), address: address.clone() });
+    }
+
+    /// Remembers the words of a case's title, which was just read, so that people find the pair by them. As with [`Self::note_company`], this
+    /// is no reason to save the mapping. A case without a title keeps the words: CSAPI has returned escalated cases without one.
+    pub(super) fn note_title(&mut self, side: Side, case: &Case) {
+        if !case.title.trim().is_empty() {
+            self.mapping.state.title_words[side] = TitleWords::of(&case.title);
+        }
     }
 
     /// Returns the name of that side's case for texts on the other side (`R31`: an ID is valid only in its own system), as far as it is

@@ -541,6 +541,7 @@ async fn sync(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, 
         (read_source(session).await?, None)
     };
     let Some((ours, of_source)) = ours else { return missing(session, source, request).await };
+    session.note_title(source, &ours);
     if source == Side::Company {
         correct_id(session, &ours, request.mode).await?;
         session.note_company(&ours);
@@ -569,6 +570,7 @@ async fn sync(session: &mut Session<'_>, request: &Request<'_>) -> Result<Done, 
         None => read_case(session, target, session.mapping.case_id(target).unwrap_or_default()).await?,
     };
     let Some((theirs, of_target)) = theirs else { return missing(session, target, request).await };
+    session.note_title(target, &theirs);
     let (google, company, lists) = match source {
         Side::Google => (ours, theirs, Sides { google: of_source, company: of_target }),
         Side::Company => (theirs, ours, Sides { google: of_target, company: of_source }),

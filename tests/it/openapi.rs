@@ -417,6 +417,7 @@ async fn the_answers_of_the_service_are_those_that_are_described() {
         ("/api/mappings/{id}", "/api/mappings/99", 404),
         (PAIRS, "/api/v1/mappings?filter=all", 200),
         (PAIRS, "/api/v1/mappings?title=Disk%20is%20slow", 200),
+        (PAIRS, "/api/v1/mappings?words=slow%20disk", 200),
         (PAIRS, "/api/v1/mappings?filter=mine", 400),
         (PAIR, "/api/v1/mappings/SUP-1", 200),
         (PAIR, "/api/v1/mappings/99999", 404),

@@ -231,6 +231,8 @@ async fn each_action_is_a_command() {
         (&["pause", company.as_str(), "--reason", "a migration"] as &[&str], 0, "pause: done"),
         (&["mappings", "show", &company], 0, "paused by jane (command line)"),
         (&["mappings"], 0, "a migration"),
+        (&["mappings", "--words", "CASE, a", "--json"], 0, "a migration"),
+        (&["mappings", "--words", "cas"], 0, "no pair has all of these words in one title: cas"),
         (&["retry", &company], 1, "casebridge resume"),
         (&["resume", &google], 0, "google: "),
         (&["resume", &google], 1, "it is not paused"),

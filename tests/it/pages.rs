@@ -7,10 +7,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use casebridge::clock::Clock as _;
 use casebridge::config::Platform;
-use casebridge::entities::{CaseMapping, Lease, PendingCreation, Side};
+use casebridge::entities::{CaseMapping, Lease, PendingCreation, Side, Sides, TitleWords};
 use casebridge::http::Iap;
 use casebridge::sandbox::faults::{Effect, Fault};
-use casebridge::store::modify;
+use casebridge::store::{MappingFilter, modify};
 use chrono::Duration;
 use reqwest::{Client, Method, StatusCode, redirect};
 use ring::rand::SystemRandom;
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use casebridge_testkit::harness::desk::{Call, NewCompanyCase};
 use casebridge_testkit::harness::jira::JiraKind;
-use casebridge_testkit::harness::{World, serve};
+use casebridge_testkit::harness::{Options, World, idle, serve};
 
 const ADMIN: &str = "the-admin-token-of-the-pages";
 
@@ -606,18 +606,122 @@ async fn a_whole_title_of_either_case_finds_its_pair() {
     let (browser, id) = (Browser::new(world.service), world.mapping().await.id);
     let found = browser.get("/?q=+Disk+is+slow").await;
     assert_eq!(found.location, Some(format!("/cases/{id}")), "{}", found.text);
-    let none = browser.get("/?q=Disk+is").await;
-    assert_shows(&none, &["No pair has the case", "none has a case of exactly that title"]);
-    let list = async |title: &str| -> Vec<Value> {
-        let url = format!("http://{}/api/v1/mappings?title={title}", world.service);
-        let answer: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
-        answer["mappings"].as_array().unwrap().clone()
-    };
-    assert_eq!(list("Disk%20is%20slow").await[0]["googleCaseName"], json!(google));
-    assert_eq!(list("disk").await, Vec::<Value>::new());
+    let none = browser.get("/?q=Disk+i").await;
+    assert_shows(&none, &["No pair has the case", "none has all of these words in one title"]);
+    let list = async |query: &str| listed(&world, query).await;
+    assert_eq!(list("title=Disk%20is%20slow").await[0]["googleCaseName"], json!(google));
+    assert_eq!(list("title=disk").await, Vec::<Value>::new());
     world.desk.retitles(&company, "Renamed").await;
     world.run_for(Duration::minutes(10)).await;
-    assert_eq!((list("Renamed").await.len(), list("Disk%20is%20slow").await.len()), (1, 0));
+    assert_eq!((list("title=Renamed").await.len(), list("title=Disk%20is%20slow").await.len()), (1, 0));
+}
+
+/// Returns the pairs that `/api/v1/mappings` lists for a query.
+async fn listed(world: &World, query: &str) -> Vec<Value> {
+    let url = format!("http://{}/api/v1/mappings?{query}", world.service);
+    let answer: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
+    answer["mappings"].as_array().unwrap_or_else(|| panic!("{answer}")).clone()
+}
+
+#[tokio::test]
+async fn words_of_a_title_find_pairs_of_every_state() {
+    let world = World::new(&JiraKind).await;
+    let (google, company) = world.pair().await;
+    world.settle().await;
+    let browser = Browser::new(world.service);
+    let first = world.mapping().await.id;
+    for query in ["SLOW+disk", "disk", "%E2%80%9CDisk%E2%80%9D"] {
+        let found = browser.get(&format!("/?q={query}")).await;
+        assert_eq!(found.location, Some(format!("/cases/{first}")), "{query}: {}", found.text);
+        assert_eq!(listed(&world, &format!("words={query}")).await[0]["googleCaseName"], json!(google));
+    }
+    for query in ["slo", "slow+tape", "%E2%80%9C", ""] {
+        assert_eq!(listed(&world, &format!("words={query}")).await, Vec::<Value>::new(), "{query}");
+    }
+    // A case whose counterpart cannot be created: the pair that people look for most.
+    world.trouble(Call::Create, Fault::always(Effect::ErrorBefore { status: 500, body: None }));
+    let stuck = world.google_case("Quota of the disk is used up");
+    world.run_for(Duration::minutes(5)).await;
+    let found = listed(&world, "words=quota").await;
+    assert_eq!((found.len(), &found[0]["googleCaseName"]), (1, &json!(stuck)), "{found:?}");
+    assert!(!found[0]["last_error"].is_null() && found[0]["companyCaseID"].is_null(), "{found:?}");
+    // Several: a list with their states.
+    let several = browser.get("/?q=disk").await;
+    assert_shows(&several, &["<h2>Found</h2>", &format!("href=\"/cases/{first}\""), "failing", "in step"]);
+    assert_eq!(listed(&world, "words=disk&filter=late").await.len(), 0);
+    // Paused, unlinked and closed pairs are found as well. A word of the old title does not find the new one.
+    world.company_faults().clear();
+    world.desk.retitles(&company, "Renamed: disque très lent").await;
+    world.run_for(Duration::minutes(10)).await;
+    assert_eq!(
+        (listed(&world, "words=slow").await.len(), listed(&world, "words=TR%C3%88S").await.len()),
+        (0, 1)
+    );
+    for action in ["pause", "unlink"] {
+        let url = format!("http://{}/api/v1/mappings/{company}/{action}", world.service);
+        let done = reqwest::Client::new().post(url).send().await.unwrap();
+        assert_eq!(done.status(), 200, "{action}");
+        assert_eq!(listed(&world, "words=lent+disque").await.len(), 1, "{action}");
+    }
+}
+
+/// A pair of a database from before the words of titles were kept, and one whose titles are not carried.
+#[tokio::test]
+async fn an_older_pair_is_found_after_its_next_change_and_no_sync_writes_for_it() {
+    let mut options = Options::default();
+    options.rules.switches.title = false;
+    let world = World::with(&JiraKind, options).await;
+    let (google, company) = world.pair().await;
+    world.run_for(Duration::minutes(45)).await;
+    assert_eq!(listed(&world, "words=slow").await.len(), 1, "the switch is off");
+    let without = modify(world.store.as_ref(), world.mapping().await, |mapping| {
+        mapping.state.title_words = Sides::default();
+        true
+    });
+    let version = without.await.unwrap().unwrap().version;
+    assert_eq!(world.post("sync-google-case", json!({ "case_name": google })).await.0, 200);
+    world.run_for(Duration::minutes(45)).await;
+    assert_eq!((world.mapping().await.version, listed(&world, "words=slow").await.len()), (version, 0));
+    world.company_says(&company, "It is still slow").await;
+    world.run_for(Duration::minutes(5)).await;
+    assert_eq!(listed(&world, "words=slow").await.len(), 1);
+    // Without the switch, each title is found as it is.
+    world.csapi.set_display_name(&google, "Tape is slow").unwrap();
+    world.run_for(Duration::minutes(10)).await;
+    for words in ["tape", "disk"] {
+        assert_eq!(listed(&world, &format!("words={words}")).await.len(), 1, "{words}");
+    }
+    assert_eq!(listed(&world, "words=tape+disk").await.len(), 0, "in two titles");
+}
+
+#[tokio::test]
+async fn a_search_for_words_goes_on_behind_as_many_pairs_as_a_page_reads() {
+    let world = World::new(&JiraKind).await;
+    idle::open_mappings(&world, 2_050).await;
+    let mut after = None;
+    loop {
+        let page = world.store.list(MappingFilter::All, after, 200).await.unwrap();
+        after = page.next;
+        if after.is_none() {
+            let last = page.mappings.into_iter().next_back().unwrap();
+            let noted = modify(world.store.as_ref(), last, |mapping| {
+                mapping.state.title_words.company = TitleWords::of("The needle");
+                true
+            });
+            noted.await.unwrap();
+            break;
+        }
+    }
+    let browser = Browser::new(world.service);
+    let page = browser.get("/?q=Needle+%26+the").await;
+    assert_eq!(page.status, 200);
+    assert_shows(&page, &["None of the pairs that were looked at", "There are more pairs"]);
+    let (_, rest) = page.text.split_once("<a href=\"/?q=").unwrap();
+    let on = format!("/?q={}", rest.split('"').next().unwrap().replace("&amp;", "&"));
+    let page = browser.get(&on).await;
+    assert_shows(&page, &["<h2>Found</h2>"]);
+    assert!(!page.text.contains("There are more pairs"), "{}", page.text);
+    assert_eq!(browser.get("/?q=x&after=y").await.status, 400);
 }
 
 #[tokio::test]

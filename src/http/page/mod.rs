@@ -5,6 +5,7 @@ mod layout;
 mod overview;
 mod pair;
 mod plots;
+mod search;
 mod sign_ins;
 
 use std::collections::BTreeMap;
@@ -78,10 +79,13 @@ pub(super) async fn root(
     if !takes_pages(headers) {
         return index::text().into_response();
     }
-    let shown = match operator(&service, request.headers(), peer(request.extensions())).await {
-        Ok(operator) => overview::show(&service, &operator, parameters.text("q")).await,
-        Err(problem) => Err(problem),
+    let peer = peer(request.extensions());
+    let shown = async {
+        let operator = operator(&service, headers, peer).await?;
+        let after = parameters.number("after")?.map(MappingId);
+        overview::show(&service, &operator, parameters.text("q"), after).await
     };
+    let shown = shown.await;
     shown.unwrap_or_else(|problem| refused(&service, headers, problem))
 }
 

@@ -12,16 +12,16 @@ use super::super::polls::PollFailure;
 use super::super::{Health, Problem, Service, api, health, poll_limits};
 use super::gate::{self, Operator};
 use super::layout::{self, Tone, rough_words, when, when_known, word};
-use super::plots;
+use super::{plots, search};
 use crate::entities::{CaseMapping, Global, MappingId, Side, Sides};
 use crate::store::{MappingFilter, StoreError};
 use crate::tasks::{self, Deps, Kind, Standing, Which, standing};
 use crate::telemetry::PushLabels;
 
 /// Number of mappings that one page reads at most. A larger store is searched, or listed page by page.
-const MOST_READ: usize = 2_000;
+pub(super) const MOST_READ: usize = 2_000;
 /// Number of mappings that are read at a time.
-const PAGE: usize = 200;
+pub(super) const PAGE: usize = 200;
 /// Number of pairs of each kind that are shown.
 const MOST_SHOWN: usize = 50;
 /// Number of pairs on a page of the list.
@@ -77,22 +77,21 @@ async fn look(deps: &Deps, facts: &Facts<'_>, now: DateTime<Utc>) -> Result<Find
     Ok(Findings { pairs, is_complete })
 }
 
-/// Answers `GET /`; with `q`, searches.
+/// Answers `GET /`; with `q`, searches, from the pair behind `after` on.
 pub(super) async fn show(
     service: &Service,
     operator: &Operator,
     query: Option<&str>,
+    after: Option<MappingId>,
 ) -> Result<Response, Problem> {
     let deps = &service.deps;
     let query = query.map(str::trim).filter(|query| !query.is_empty());
     let found = match query {
-        Some(query) => Some(search(service, query).await?),
+        Some(query) => Some(search::find(service, query, after).await?),
         None => None,
     };
-    if let Some(Ok(pairs)) = &found
-        && let [pair] = pairs.as_slice()
-    {
-        return Ok(Redirect::to(&format!("/cases/{}", pair.id)).into_response());
+    if let Some(pair) = found.as_ref().and_then(search::Hits::only_one) {
+        return Ok(Redirect::to(&format!("/cases/{pair}")).into_response());
     }
     let global = deps.store.global().await.map_err(api::unavailable)?;
     let now = deps.clock.now();
@@ -119,16 +118,8 @@ pub(super) async fn show(
             }
             p class="small soft" { "As of " (now.format("%F %T").to_string()) " UTC." }
         }
-        (search_form(query.unwrap_or_default()))
-        @match &found {
-            Some(Ok(pairs)) if pairs.is_empty() => { p role="status" { "No pair has the case " strong { (query.unwrap_or_default()) } ", and none has a case of exactly that title." } }
-            Some(Ok(pairs)) => {
-                h2 { "Found" }
-                ul { @for pair in pairs { li { a href={ "/cases/" (pair.id) } { (layout::pair_name(pair)) } } } }
-            }
-            Some(Err(why)) => { p role="alert" { "It could not be searched for: " (why) } }
-            None => {}
-        }
+        (search::form(query.unwrap_or_default()))
+        @if let Some(found) = &found { (found.shown(deps, &global, now)) }
         (section("look", "Needs a look", "Nothing needs a look.", &troubled, now))
         @if told > 0 {
             p {
@@ -154,57 +145,6 @@ fn section(id: &str, title: &str, none: &str, all: &[(CaseMapping, Standing)], n
             @if all.is_empty() { p class="soft" { (none) } } @else {
                 (layout::pairs(&all[..all.len().min(MOST_SHOWN)], now))
                 @if all.len() > MOST_SHOWN { p { "And " (all.len() - MOST_SHOWN) " more." } }
-            }
-        }
-    }
-}
-
-/// Finds the pairs of a case, by a name of it or by its whole title. The inner error says why a system could not be asked.
-async fn search(service: &Service, query: &str) -> Result<Result<Vec<CaseMapping>, String>, Problem> {
-    let named = match tasks::find_pairs(&service.deps, query).await {
-        Ok(pairs) => Ok(pairs),
-        // It is no name of a case in either system.
-        Err(tasks::LookupError::NoName(_)) => Ok(Vec::new()),
-        Err(tasks::LookupError::Api(error)) => Err(error.to_string()),
-        Err(tasks::LookupError::Store(error)) => return Err(api::unavailable(error)),
-    };
-    if named.as_ref().is_ok_and(|pairs| !pairs.is_empty()) {
-        return Ok(named);
-    }
-    let titled = titled(&service.deps, query).await.map_err(api::unavailable)?;
-    Ok(if titled.is_empty() { named } else { Ok(titled) })
-}
-
-/// Finds the pairs one of whose cases has that title, among as many as a page reads.
-async fn titled(deps: &Deps, title: &str) -> Result<Vec<CaseMapping>, StoreError> {
-    let has_title = tasks::has_title(title);
-    let (mut found, mut read, mut after) = (Vec::new(), 0, None);
-    while read < MOST_READ && found.len() < MOST_SHOWN {
-        let page = deps.store.list(MappingFilter::All, after, PAGE).await?;
-        read += page.mappings.len();
-        found.extend(page.mappings.into_iter().filter(|mapping| has_title(mapping)));
-        after = page.next;
-        if after.is_none() {
-            break;
-        }
-    }
-    Ok(found)
-}
-
-pub(super) fn search_form(query: &str) -> Markup {
-    html! {
-        search {
-            form method="get" action="/" {
-                div class="row" {
-                    div class="grow" {
-                        label for="q" { "Find a case" }
-                        input id="q" name="q" type="search" value=(query) autocomplete="off" aria-describedby="q-help";
-                    }
-                    button { "Find" }
-                }
-                p id="q-help" class="small soft" {
-                    "Key, ID or address of a company case; name, number or address of a Google case; or the whole title of either. Words of titles are not kept here: find them in the service desk."
-                }
             }
         }
     }

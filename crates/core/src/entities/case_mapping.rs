@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     CompanyCaseId, Edits, Entry, Escalation, Failing, Global, GoogleCaseName, KnownCase, Ledger, MappingId,
-    Notice, Order, PairState, Pending, Priority, Shown, Side, Sides, Source, Turn,
+    Notice, Order, PairState, Pending, Priority, Shown, Side, Sides, Source, TitleWords, Turn,
 };
 
 /// Minimum change of both systems' leads over our clock for which our clock counts as set, and maximum difference between the two.
@@ -460,6 +460,7 @@ impl CaseMapping {
         state.unheld_priority[side] = None;
         state.unheld_at[side] = None;
         state.titles = state.titles.begun_anew(|kept| kept != side);
+        state.title_words[side] = TitleWords::default();
         state.edits = Edits::default();
         state.missing[side] = None;
         state.read_only[side] = None;

@@ -14,6 +14,7 @@ mod pair_state;
 mod priority;
 mod shown;
 mod side;
+mod title_words;
 mod titles;
 mod tolerance;
 mod turn;
@@ -32,6 +33,7 @@ pub use pair_state::{
 pub use priority::{Priority, PriorityReading, PrioritySet};
 pub use shown::{Shown, ShownValue, UnansweredValue};
 pub use side::{Side, Sides};
+pub use title_words::TitleWords;
 pub use titles::{CreatedTitles, RefusedTitle, TitleBegun, TitleDigest, Titles};
 pub use tolerance::{Tolerance, ToleranceTable};
 pub use turn::{GoogleState, StatusBegun, TextBegun, Turn};

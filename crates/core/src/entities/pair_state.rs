@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Edits, Escalation, GooglePlacement, Priority, Shown, Side, Sides, Source, Titles, Turn};
+use super::{
+    Edits, Escalation, GooglePlacement, Priority, Shown, Side, Sides, Source, TitleWords, Titles, Turn,
+};
 
 /// Pause between two attempts to write to a read-only case (`R33`: final refusals).
 pub(super) const READ_ONLY_PAUSE: Duration = Duration::days(1);
@@ -343,6 +345,9 @@ pub struct PairState {
     /// Titles of both cases, as they were last compared.
     #[serde(skip_serializing_if = "is_default")]
     pub titles: Titles,
+    /// Words of the titles of both cases, as they were last read, for people who search for the pair. No decision goes by them.
+    #[serde(skip_serializing_if = "is_default")]
+    pub title_words: Sides<TitleWords>,
     /// Link, label and marks that show something of the Google case on the company case.
     #[serde(skip_serializing_if = "is_default")]
     pub shown: Shown,

@@ -1,6 +1,7 @@
 //! Titles that people change (`R30`: merge base).
 
 use casebridge::sandbox::faults::{Effect, Fault};
+use casebridge::tasks::has_words;
 use chrono::Duration;
 use serde_json::json;
 
@@ -35,6 +36,10 @@ pub async fn a_changed_title_follows_both_ways_and_of_two_the_companys_wins(crm:
     world.settle().await;
     assert_eq!(titles(&world, &google, &company).await, both("The desk's again"));
     world.assert_quiet().await;
+    // People find the pair by words of what stands there now.
+    for (words, found) in [("AGAIN desk's", true), ("again google's", false), ("words", false)] {
+        assert_eq!(has_words(words)(&world.mapping().await), found, "{words}");
+    }
 }
 
 pub async fn a_title_that_is_cut_for_the_crm_is_not_carried_back(crm: &dyn Crm) {
