@@ -16,6 +16,7 @@ use casebridge::tasks;
 use serde_json::json;
 
 use super::parts::{Around, Maker, exposed_files, listen_address, trust_problem};
+use super::probe::Probe;
 use super::{FAILED, SUCCESS, USAGE};
 
 /// Arguments of the command.
@@ -194,8 +195,7 @@ async fn store(config: &StoreConfig, maker: &Maker) -> Finding {
         Ok(StoreUrl::Sqlite(path)) => Probe::beside(&path),
         Ok(StoreUrl::Google { .. }) | Err(_) => None,
     };
-    let url =
-        probe.as_ref().map_or_else(|| config.url.clone(), |probe| format!("sqlite:{}", probe.0.display()));
+    let url = probe.as_ref().map_or_else(|| config.url.clone(), Probe::url);
     let store = maker.store(&url).await.map_err(|error| format!("{error:#}"))?;
     let found = tasks::check_store(store.as_ref()).await?;
     Ok(if probe.is_some() { format!("{found}; the service makes it when it starts") } else { found })
@@ -219,7 +219,7 @@ async fn queues(sections: &Sections, maker: &Maker) -> Vec<Check> {
         QueueConfig::Embedded { path, cron, queue_yaml, cron_yaml } => {
             let probe = Probe::beside(path);
             let tried = QueueConfig::Embedded {
-                path: probe.as_ref().map_or_else(|| path.clone(), |probe| probe.0.clone()),
+                path: probe.as_ref().map_or_else(|| path.clone(), |probe| probe.path().to_owned()),
                 cron: *cron,
                 queue_yaml: queue_yaml.clone(),
                 cron_yaml: cron_yaml.clone(),
@@ -239,26 +239,5 @@ async fn queues(sections: &Sections, maker: &Maker) -> Vec<Check> {
             Ok((queue, _)) => tasks::check_queues(queue.as_ref()).await,
             Err(error) => vec![Check::new("queues", Err(format!("{error:#}").into()))],
         },
-    }
-}
-
-/// Database file that is tried in place of one that is not there yet, in the same folder; deleted on drop. A check leaves nothing behind.
-struct Probe(PathBuf);
-
-impl Probe {
-    /// Returns the file to try; `None` if `path` is there.
-    fn beside(path: &Path) -> Option<Self> {
-        let name = format!(".casebridge-check-{}.db", hex::encode(rand::random::<[u8; 8]>()));
-        (!path.exists()).then(|| Self(path.with_file_name(name)))
-    }
-}
-
-impl Drop for Probe {
-    fn drop(&mut self) {
-        for end in ["", "-wal", "-shm", "-journal"] {
-            let mut file = self.0.clone().into_os_string();
-            file.push(end);
-            let _ = std::fs::remove_file(file);
-        }
     }
 }

@@ -3,6 +3,7 @@
 mod check;
 mod classifications;
 mod parts;
+mod probe;
 mod push;
 mod reference;
 #[cfg(feature = "sandbox")]

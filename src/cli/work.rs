@@ -12,10 +12,13 @@ use casebridge::tasks::{self, Caller, Mode, Outcome, Task, TaskReport, Verb, Whi
 use chrono::{DateTime, Utc};
 
 use super::parts::{Maker, Parts};
+use super::probe::without_traces;
 
 /// Runs one task without HTTP.
 pub(super) async fn task(config: &Config, task: Task, dry_run: bool) -> anyhow::Result<bool> {
-    let parts = Parts::build(config).await?;
+    // A dry run leaves no new database behind. The files are dropped after what uses them.
+    let rehearsal = dry_run.then(|| without_traces(config));
+    let parts = Parts::build(rehearsal.as_ref().map_or(config, |(config, _)| config)).await?;
     let mode = if dry_run { Mode::DryRun } else { Mode::Act };
     let report = tasks::run(&parts.deps, task, Caller::Person, mode).await;
     println!("{}", serde_json::to_string_pretty(&report.to_json())?);

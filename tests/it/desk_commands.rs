@@ -185,6 +185,29 @@ async fn a_poll_says_that_it_only_queues_and_how_many() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_with_a_new_store_leaves_no_file_behind() {
+    let desk = Desk::new("").await;
+    let google = desk.google_case("organizations/123");
+    let files = || {
+        let all = std::fs::read_dir(desk.folder.path()).unwrap();
+        let mut names: Vec<String> =
+            all.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let before = files();
+    for arguments in [&["poll", "google", "--dry-run"][..], &["sync", "google", &google, "--dry-run"]] {
+        let (code, output, error) = desk.run(arguments).await;
+        assert!(code == 0 && output.contains("plan"), "{output}{error}");
+        assert_eq!(files(), before, "{arguments:?}");
+    }
+    // One that is there is used.
+    assert_eq!(desk.run(&["sync", "google", &google]).await.0, 0);
+    let (_, output, error) = desk.run(&["sync", "google", &google, "--dry-run"]).await;
+    assert!(output.contains("\"plan\": []"), "{output}{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_names_the_addresses_that_google_would_get_and_no_log_does() {
     let address = "jane.roe@example.com";
     let people = "subscribers_from = [\"ccs\"]\nsubscriber_domains = [\"example.com\"]\n";
