@@ -144,7 +144,10 @@ async fn all(sections: &Sections, maker: &Maker) -> Vec<Check> {
                 checks.extend(found);
                 if let Some(tasks) = tasks {
                     checks.extend(tasks::check_rules(system.as_ref(), &tasks.rules).await);
-                    checks.extend(tasks::check_effects(system.as_ref(), tasks));
+                    // An option may only seem to have no effect, since the one that it goes with is wrong.
+                    if sections.errors.is_empty() {
+                        checks.extend(tasks::check_effects(system.as_ref(), tasks));
+                    }
                     checks.extend(tasks::check_routes(system.as_ref(), &tasks.routes, &tasks.placing).await);
                 }
             }

@@ -531,6 +531,7 @@ fn read_placing(r: &mut Reader, crm: Option<&CrmSettings>) -> Placing {
         }
     }
     let key = "google.subscriber_domains";
+    let errors = r.error_count();
     let mut subscriber_domains = Vec::new();
     for text in r.strings(key) {
         let domain = text.trim().trim_start_matches('@').to_lowercase();
@@ -540,12 +541,15 @@ fn read_placing(r: &mut Reader, crm: Option<&CrmSettings>) -> Placing {
             r.error(format!("{key}: {:?} is no domain, such as \"example.com\"", shorten(&text)));
         }
     }
-    if !subscribers_from.is_empty() && subscriber_domains.is_empty() && !r.is_given(key) {
+    // Without a right domain there is none: that is no error of its own.
+    let lacks_domains =
+        !subscribers_from.is_empty() && subscriber_domains.is_empty() && r.error_count() == errors;
+    if lacks_domains && !r.is_given(key) {
         r.error(format!(
             "{key} is missing: google.subscribers_from sends addresses of people to Google, and only those of these domains may leave \
              the house; name them, such as [\"example.com\"]"
         ));
-    } else if !subscribers_from.is_empty() && subscriber_domains.is_empty() {
+    } else if lacks_domains {
         r.error(format!(
             "{key} is empty: name the domains of google.subscribers_from that may leave the house"
         ));

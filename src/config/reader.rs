@@ -139,6 +139,11 @@ impl Reader {
         self.errors.push(error.into());
     }
 
+    /// Returns the number of errors so far, to see if reading a value adds one.
+    pub(super) const fn error_count(&self) -> usize {
+        self.errors.len()
+    }
+
     fn wrong(&mut self, key: &str, expected: &str) {
         let name = self.origins.get(key).cloned().unwrap_or_else(|| key.to_owned());
         self.errors.push(format!("{name}: expected {expected}"));

@@ -1602,6 +1602,11 @@ fn people_leave_the_house_only_with_the_domains_that_may() {
             "expected some of \"reporter\"",
         ),
         ("subscriber_domains = [\"jane@example.com\"]", "\"jane@example.com\" is no domain"),
+        (
+            "subscribers_from = [\"reporter\"]\nsubscriber_domains = [\"jane@example.com\"]",
+            "\"jane@example.com\" is no domain",
+        ),
+        ("subscribers_from = [\"reporter\"]\nsubscriber_domains = 7", "expected a list of texts"),
     ] {
         let errors = parse(&with(&[("google", lines)])).unwrap_err().0;
         assert_eq!(errors.len(), 1, "{lines}: {errors:?}");
