@@ -114,11 +114,16 @@ pub async fn check_routes(system: &dyn CaseSystem, routes: &RouteTable, placing:
             checks.push(Check::new(format!("{name}: match of route {number}"), finding));
         }
     }
-    let own = placing.parent_field.iter().chain(&placing.classification_field).cloned().collect();
-    let wanted = Wanted { terms: false, fields: own, people: placing.subscribers_from.clone() };
-    if !wanted.is_empty() {
-        let finding = system.check_details(&wanted, &Details::default()).await;
-        checks.push(Check::new(format!("{name}: fields that decide about Google cases"), finding));
+    let fields = placing.parent_field.iter().chain(&placing.classification_field).cloned().collect();
+    let people = placing.subscribers_from.clone();
+    for (what, wanted) in [
+        ("fields with the place of Google cases", Wanted { fields, ..Wanted::default() }),
+        ("people who get Google's mails", Wanted { people, ..Wanted::default() }),
+    ] {
+        if !wanted.is_empty() {
+            let finding = system.check_details(&wanted, &Details::default()).await;
+            checks.push(Check::new(format!("{name}: {what}"), finding));
+        }
     }
     checks
 }

@@ -208,6 +208,24 @@ async fn a_dry_run_with_a_new_store_leaves_no_file_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_check_names_the_people_who_get_mails_and_of_a_wrong_source_only_the_cause() {
+    let domains = "subscriber_domains = [\"example.com\"]\n";
+    let desk = Desk::new(&format!("subscribers_from = [\"ccs\"]\n{domains}")).await;
+    let (_, output, error) = desk.run(&["check"]).await;
+    assert!(line(&output, "Jira: people who get Google's mails").ends_with(": watchers"), "{output}{error}");
+    for wrong in ["subscribers_from = [\"everybody\"]\n", "subscriber_from = [\"reporter\"]\n"] {
+        let desk = Desk::new(&format!("{wrong}{domains}")).await;
+        let (code, output, error) = desk.run(&["check"]).await;
+        assert!(code == 2 && error.contains("subscribers_from"), "{output}{error}");
+        assert!(!format!("{output}{error}").contains("subscriber_domains"), "{output}{error}");
+    }
+    // Without any source, the domains are the mistake.
+    let desk = Desk::new(domains).await;
+    let (_, output, error) = desk.run(&["check"]).await;
+    assert!(line(&output, "option google.subscriber_domains").contains("names nobody"), "{output}{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_names_the_addresses_that_google_would_get_and_no_log_does() {
     let address = "jane.roe@example.com";
     let people = "subscribers_from = [\"ccs\"]\nsubscriber_domains = [\"example.com\"]\n";
