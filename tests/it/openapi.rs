@@ -677,6 +677,8 @@ async fn a_pair_with_everything_is_as_described_and_has_every_member_that_is() {
     let absent_from = |mapping: &Value| {
         let mut found = Vec::new();
         absent(&api.document, &schema, mapping, "Mapping", &mut found);
+        // An original is one of its members.
+        found.retain(|path| !path.starts_with("Mapping.explained.what."));
         found.into_iter().collect::<BTreeSet<_>>()
     };
     let (stopped, tried) = (absent_from(&page["mappings"][0]), absent_from(&page["mappings"][1]));
