@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use casebridge::config::Config;
 use casebridge::entities::Sides;
-use casebridge::http::{self, Limits, PollFailures, Service, router};
+use casebridge::http::{self, Limits, PollFailures, Service, StatusLog, router};
 use casebridge::outbound::{certificate_problem, proxy_problems};
 use casebridge::queue::TaskKind;
 use casebridge::{puller, tasks, telemetry};
@@ -79,6 +79,10 @@ pub(super) async fn serve(config: &Config, shutdown: CancellationToken) -> anyho
             cron.call(app.clone());
             background.spawn(cron.clone().run(shutdown.clone()));
         }
+    }
+    if config.server.log_status {
+        let (deps, shutdown) = (Arc::clone(&parts.deps), shutdown.clone());
+        background.spawn(async move { StatusLog::default().run(&deps, &shutdown).await });
     }
     if let Some(subscription) = push.pull.clone() {
         let (deps, shutdown) = (Arc::clone(&parts.deps), shutdown.clone());

@@ -89,6 +89,8 @@ pub struct ServerConfig {
     pub platform: Platform,
     /// Format of the logs.
     pub log_format: LogFormat,
+    /// True if the numbers that the alerts go by are logged each minute.
+    pub log_status: bool,
     /// Proof of a caller who sends no token.
     pub trust: Trust,
     /// Address and port to listen on. `None`: `PORT`, or 8080, on the interfaces that the platform needs. App Engine's `PORT` wins over it.
@@ -406,6 +408,8 @@ fn read_server(r: &mut Reader) -> Option<ServerConfig> {
     let admin_token = r.secret("server.admin_token");
     let log_format =
         r.optional_choice("server.log_format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]);
+    let is_json = log_format.or(platform.map(Platform::log_format)) == Some(LogFormat::Json);
+    let log_status = r.bool_or("server.log_status", is_json);
     let trust = r.optional_choice(
         "server.trust",
         &[
@@ -419,6 +423,7 @@ fn read_server(r: &mut Reader) -> Option<ServerConfig> {
     Some(ServerConfig {
         platform,
         log_format: log_format.unwrap_or_else(|| platform.log_format()),
+        log_status,
         trust: trust.unwrap_or_else(|| platform.trust()),
         listen,
         admin_token,

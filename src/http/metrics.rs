@@ -17,7 +17,13 @@ use crate::telemetry::{
 const GIVEN_UP_FOR: Duration = Duration::days(1);
 
 pub(super) async fn show(State(service): State<Service>) -> Response {
-    let deps = &service.deps;
+    refresh(&service.deps).await;
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, content_type)], service.deps.metrics.render()).into_response()
+}
+
+/// Brings up to date what is as of the latest answer: what the store, the queue and the systems say.
+pub(super) async fn refresh(deps: &Deps) {
     begin_with_zero(&deps.metrics);
     let now = deps.clock.now();
     for side in Side::BOTH {
@@ -53,8 +59,6 @@ pub(super) async fn show(State(service): State<Service>) -> Response {
             deps.metrics.credential_days_left.get_or_create(&labels).set((end.at - now).num_days());
         }
     }
-    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, content_type)], deps.metrics.render()).into_response()
 }
 
 /// Shows counts that are still 0, of what an alert goes by: Prometheus does not see the first increment of a count that begins with it.

@@ -14,6 +14,7 @@ mod push;
 mod serve;
 mod shared;
 mod status;
+mod status_log;
 mod write_timeout;
 
 use std::net::SocketAddr;
@@ -55,6 +56,7 @@ pub use problem::Problem;
 pub use serve::{Limits, serve};
 pub use shared::SHARED_FOR;
 pub use status::status;
+pub use status_log::StatusLog;
 
 /// Maximum size of a task request's body, in bytes.
 pub const MAX_BODY: usize = 64 * 1024;

@@ -25,8 +25,8 @@ use crate::config::LogFormat;
 const MAX_TEXT: usize = 16 * 1024;
 /// Environment variable with the log filter, such as `info` or `info,casebridge::queue=debug`.
 const FILTER_VARIABLE: &str = "RUST_LOG";
-/// Field that holds a JSON object. It is logged as an object, so that its members can be searched for.
-const JSON_FIELD: &str = "task.result";
+/// Fields that hold a JSON object. It is logged as an object, so that its members can be searched for.
+const JSON_FIELDS: [&str; 2] = ["task.result", "status"];
 /// Type that makes Error Reporting show a log entry as an error that a person must see ("Format error messages in a log").
 const REPORTED_ERROR: &str =
     "type.googleapis.com/google.devtools.clouderrorreporting.v1beta1.ReportedErrorEvent";
@@ -310,7 +310,7 @@ impl Fields {
     }
 
     fn text(&mut self, field: &Field, text: &str) {
-        if field.name() == JSON_FIELD
+        if JSON_FIELDS.contains(&field.name())
             && text.len() <= MAX_TEXT
             && let Ok(value @ Value::Object(_)) = serde_json::from_str(text)
         {

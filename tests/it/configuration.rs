@@ -404,7 +404,7 @@ fn a_mistake_is_told_with_its_key_and_its_variable() {
 #[test]
 fn log_format_listen_address_and_trust_follow_the_platform_unless_they_are_given() {
     for (lines, log_format, trust) in [
-        ("", LogFormat::Text, Trust::Loopback),
+        ("log_status = false", LogFormat::Text, Trust::Loopback),
         ("platform = \"app-engine\"", LogFormat::Json, Trust::AppEngineHeaders),
         ("log_format = \"json\"\ntrust = \"token\"", LogFormat::Json, Trust::Token),
         (
@@ -415,7 +415,15 @@ fn log_format_listen_address_and_trust_follow_the_platform_unless_they_are_given
     ] {
         let server = parse(&with(&[("server", lines)])).unwrap().server;
         assert_eq!((server.log_format, server.trust), (log_format, trust), "{lines}");
+        assert_eq!(server.log_status, log_format == LogFormat::Json, "{lines}");
     }
+    for (lines, expected) in
+        [("", false), ("log_status = true", true), ("log_format = \"json\"\nlog_status = false", false)]
+    {
+        assert_eq!(parse(&with(&[("server", lines)])).unwrap().server.log_status, expected, "{lines}");
+    }
+    let errors = parse(&with(&[("server", "log_status = \"each minute\"")])).unwrap_err();
+    assert!(errors.0[0].starts_with("server.log_status"), "{errors}");
 }
 
 #[test]
