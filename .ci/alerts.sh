@@ -40,6 +40,11 @@ done
 python3 deploy/alerts/generate.py --check
 promtool check rules deploy/prometheus/casebridge.rules.yml
 promtool test rules deploy/prometheus/tests/*.yml
+# What the policies of App Engine and Cloud Run ask for.
+python3 deploy/alerts/generate.py --promql >"$work/promql.yml"
+cp deploy/alerts/promql-tests.yml "$work"
+promtool check rules "$work/promql.yml"
+promtool test rules "$work/promql-tests.yml"
 
 "$binary" sandbox --port "$port" >"$work/sandbox.log" 2>&1 &
 processes+=($!)

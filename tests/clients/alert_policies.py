@@ -23,6 +23,8 @@ def main(sdk, folder):
         files += [(os.path.join(alerts, platform, name), monitoring.AlertPolicy) for name in names]
     for name in ("log-metric.yaml", "unannounced-metric.yaml"):
         files.append((os.path.join(folder, "deploy", name), logging.LogMetric))
+    metrics = os.path.join(alerts, "log-metrics")
+    files += [(os.path.join(metrics, name), logging.LogMetric) for name in sorted(os.listdir(metrics))]
     unknown = {}
     for path, message in files:
         understood = encoding.DictToMessage(yaml.load_path(path), message)

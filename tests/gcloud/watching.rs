@@ -75,8 +75,17 @@ async fn the_documented_commands_send_what_the_files_hold() {
     assert_eq!(uptime["httpCheck"]["path"], json!("/healthz/sync"));
     assert_eq!((&uptime["httpCheck"]["useSsl"], &uptime["period"]), (&json!(true), &json!("300s")));
     assert_eq!(uptime["monitoredResource"]["labels"]["host"], json!("my-project.ew.r.appspot.com"));
-    let metrics: Vec<&Value> = of("metrics").into_iter().map(|metric| &metric["name"]).collect();
-    assert_eq!(metrics, [&json!("casebridge_tasks"), &json!("casebridge_unannounced")]);
+    let mut metrics: Vec<&str> =
+        of("metrics").into_iter().map(|metric| metric["name"].as_str().unwrap()).collect();
+    let mut files: Vec<String> = std::fs::read_dir(project_file("deploy/alerts/log-metrics"))
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .map(|file| format!("casebridge_{}", file.file_stem().unwrap().to_string_lossy()))
+        .collect();
+    files.sort();
+    metrics[2..].sort_unstable();
+    assert_eq!(metrics[..2], ["casebridge_tasks", "casebridge_unannounced"]);
+    assert_eq!(metrics[2..], files);
     let [channel] = of("notificationChannels")[..] else { panic!("{taken:#?}") };
     assert_eq!(channel["type"], json!("email"));
     let policies = of("alertPolicies");

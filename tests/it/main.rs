@@ -44,6 +44,7 @@ mod sandbox_setup;
 mod sandbox_zendesk;
 mod servicenow_adapter;
 mod sqlite_store;
+mod status_log;
 mod text;
 mod tolerances;
 mod traces;
