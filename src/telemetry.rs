@@ -94,7 +94,9 @@ impl PushLabels {
     /// Outcomes of messages that were taken.
     pub const TAKEN: [&str; 4] = ["queued", "coalesced", "own", "left"];
     /// Outcomes of messages that were refused, or could not be taken.
-    pub const REFUSED: [&str; 4] = ["unproven", "malformed", "unavailable", "failed"];
+    pub const REFUSED: [&str; 4] = [Self::UNPROVEN, "malformed", "unavailable", "failed"];
+    /// Outcome of messages whose proof is wrong: a signature, a secret or a token.
+    pub const UNPROVEN: &str = "unproven";
 }
 
 /// Labels of [`Metrics::pulls`].

@@ -299,7 +299,8 @@ fn clock(name: &str, skew: Duration) -> Finding {
         return Ok(apart);
     }
     let hint = format!(
-        "set this machine's clock, for example with `timedatectl set-ntp true`; if it is right, tell whoever runs {name}"
+        "if the other system's clock agrees with this machine's, leave this one alone and tell whoever runs {name}; if both differ alike, set \
+         this machine's, for example with `timedatectl set-ntp true`"
     );
     Err(Trouble::warning(apart, hint))
 }

@@ -203,13 +203,15 @@ struct Facts<'a> {
     failures: Sides<Option<PollFailure>>,
     /// Number of push messages of each side that were refused since this instance started.
     refused_messages: Sides<u64>,
+    /// Number of them whose proof was wrong.
+    unproven_messages: Sides<u64>,
     syncs_per_minute: u32,
 }
 
 /// Returns the number of push messages of a side with one of these outcomes.
-fn messages(deps: &Deps, side: Side, outcomes: [&'static str; 4]) -> u64 {
-    let labels = outcomes.map(|outcome| PushLabels { side: side.name(), outcome });
-    labels.iter().map(|labels| deps.metrics.push_messages.get_or_create(labels).get()).sum()
+fn messages(deps: &Deps, side: Side, outcomes: &[&'static str]) -> u64 {
+    let labels = outcomes.iter().map(|outcome| PushLabels { side: side.name(), outcome });
+    labels.map(|labels| deps.metrics.push_messages.get_or_create(&labels).get()).sum()
 }
 
 impl<'a> Facts<'a> {
@@ -225,8 +227,12 @@ impl<'a> Facts<'a> {
             },
             failures: Sides { google: failure(Side::Google), company: failure(Side::Company) },
             refused_messages: Sides {
-                google: messages(deps, Side::Google, PushLabels::REFUSED),
-                company: messages(deps, Side::Company, PushLabels::REFUSED),
+                google: messages(deps, Side::Google, &PushLabels::REFUSED),
+                company: messages(deps, Side::Company, &PushLabels::REFUSED),
+            },
+            unproven_messages: Sides {
+                google: messages(deps, Side::Google, &[PushLabels::UNPROVEN]),
+                company: messages(deps, Side::Company, &[PushLabels::UNPROVEN]),
             },
             syncs_per_minute: deps.settings.syncs_per_minute.max(1),
         }
@@ -268,9 +274,17 @@ impl<'a> Facts<'a> {
         Side::BOTH.into_iter().filter(|side| self.refused_messages[*side] > 0).map(|side| {
             let (number, name) = (self.refused_messages[side], self.names[side]);
             let (what, were) = if number == 1 { ("message", "was") } else { ("messages", "were") };
+            let why = match (self.unproven_messages[side], side) {
+                (0, side) => format!("The log's entries of /push/{side} say why."),
+                (_, Side::Google) => "Their proof is wrong: compare push.google.audience and push.google.service_account with those of the \
+                                      Pub/Sub subscription."
+                    .to_owned(),
+                (_, Side::Company) => {
+                    format!("Their proof is wrong: compare push.company.secret with the secret of the webhook in {name}.")
+                }
+            };
             format!(
-                "{number} push {what} of {name} {were} refused since this instance started; what they announce waits for the next poll. \
-                 casebridge push status says why."
+                "{number} push {what} of {name} {were} refused since this instance started; what they announce waits for the next poll. {why}"
             )
         })
     }
@@ -446,13 +460,14 @@ fn systems(service: &Service, facts: &Facts<'_>, now: DateTime<Utc>) -> Markup {
         }
     };
     let push = |side: Side| {
-        let (taken, refused) = (messages(deps, side, PushLabels::TAKEN), facts.refused_messages[side]);
+        let (taken, refused) = (messages(deps, side, &PushLabels::TAKEN), facts.refused_messages[side]);
+        let unproven = facts.unproven_messages[side];
         html! {
             @if !deps.settings.announced[side] { "not configured" } @else {
                 (taken) " taken, "
                 @if refused > 0 { strong { (refused) " refused" } } @else { "none refused" }
                 " since this instance started"
-                @if refused > 0 { "; casebridge push status says why" }
+                @if unproven > 0 { "; the proof of " (unproven) " was wrong" }
             }
         }
     };
@@ -574,6 +589,7 @@ mod tests {
             names: Sides { google: "Google", company: "Desk" },
             failures: Sides::default(),
             refused_messages: Sides::default(),
+            unproven_messages: Sides::default(),
             syncs_per_minute: 75,
         }
     }
@@ -663,6 +679,12 @@ mod tests {
         let told = headline(&[], &Facts { refused_messages, ..facts(&polled(1)) }, now);
         assert_eq!((told.title.as_str(), told.tone), ("In step", Tone::Warn), "{told:?}");
         assert!(told.lines.join(" ").starts_with("2 push messages of Desk were refused"), "{told:?}");
+        let told = headline(
+            &[],
+            &Facts { refused_messages, unproven_messages: refused_messages, ..facts(&polled(1)) },
+            now,
+        );
+        assert!(told.lines.join(" ").contains("compare push.company.secret"), "{told:?}");
         let mut behind = polled(1);
         behind.memory.company.skew_seconds = Some(-899);
         let told = headline(&[], &facts(&behind), now).lines.join(" ");
