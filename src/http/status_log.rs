@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::metrics;
 use crate::entities::Side;
 use crate::tasks::{self, Deps};
+use crate::telemetry::PushLabels;
 
 /// Time between two entries. The policies count entries within ten minutes.
 const INTERVAL: Duration = Duration::from_mins(1);
@@ -62,7 +63,7 @@ const OF_SIDE: &[Field] = &[
     }),
     only("upstream_throttled", "upstream_calls_total", "status", |status| status == "429"),
     only("upstream_refused", "upstream_calls_total", "status", |status| status == "401"),
-    only("push_unproven", "push_messages_total", "outcome", |outcome| outcome == "unproven"),
+    only("push_unproven", "push_messages_total", "outcome", |outcome| outcome == PushLabels::UNPROVEN),
     only("push_malformed", "push_messages_total", "outcome", |outcome| outcome == "malformed"),
 ];
 
