@@ -7,7 +7,7 @@ use casebridge::entities::{CaseMapping, Global, Side, Sides, ToleranceTable};
 use casebridge::queue::embedded::{self, DeadLetter};
 use casebridge::sqlite;
 use casebridge::store::StoreUrl;
-use casebridge::tasks::{self, Caller, Mode, Outcome, Task, TaskReport, Verb, Which};
+use casebridge::tasks::{self, Mode, Outcome, Task, TaskReport, Verb, Which};
 
 use chrono::{DateTime, Utc};
 
@@ -20,7 +20,7 @@ pub(super) async fn task(config: &Config, task: Task, dry_run: bool) -> anyhow::
     let rehearsal = dry_run.then(|| without_traces(config));
     let parts = Parts::build(rehearsal.as_ref().map_or(config, |(config, _)| config)).await?;
     let mode = if dry_run { Mode::DryRun } else { Mode::Act };
-    let report = tasks::run(&parts.deps, task, Caller::Person, mode).await;
+    let report = tasks::run_for_person(&parts.deps, task, mode).await;
     println!("{}", serde_json::to_string_pretty(&report.to_json())?);
     if let Some(words) = queued_words(&report) {
         eprintln!("casebridge: {words}");

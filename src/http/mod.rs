@@ -382,7 +382,10 @@ async fn run_task(
     // Runs detached: a caller that hangs up does not stop the task half-way.
     let polls = service.polls.clone();
     let run = async move {
-        let report = tasks::run(&deps, task, caller, mode).await;
+        let report = match caller {
+            Caller::Queue => tasks::run(&deps, task, caller, mode).await,
+            Caller::Person => tasks::run_for_person(&deps, task, mode).await,
+        };
         if mode == Mode::Act {
             polls.note(kind, &report, deps.clock.now());
         }

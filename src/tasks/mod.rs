@@ -78,6 +78,11 @@ pub use sync_case::held_words;
 use places::Number;
 use rehearsal::Rehearsal;
 
+/// Pause before the second look at a case on which another task works. Each later pause is twice as long.
+const FIRST_LOOK: StdDuration = StdDuration::from_millis(250);
+/// Time for which a person waits for such a case.
+const LONGEST_FOR_A_PERSON: StdDuration = StdDuration::from_secs(15);
+
 /// Caller that asked for a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Caller {
@@ -335,6 +340,20 @@ pub async fn run(deps: &Deps, task: Task, caller: Caller, mode: Mode) -> TaskRep
     let report = run.instrument(trace.clone()).await;
     report.end(&trace);
     report
+}
+
+/// Runs a task for a person, and waits a while for a case on which another task works: no queue repeats it for them.
+pub async fn run_for_person(deps: &Deps, task: Task, mode: Mode) -> TaskReport {
+    let (mut pause, mut waited) = (FIRST_LOOK, StdDuration::ZERO);
+    loop {
+        let report = run(deps, task.clone(), Caller::Person, mode).await;
+        if !report.contended || waited >= LONGEST_FOR_A_PERSON {
+            return report;
+        }
+        tokio::time::sleep(pause).await;
+        waited += pause;
+        pause *= 2;
+    }
 }
 
 async fn run_with(deps: &Deps, task: Task, caller: Caller, rehearsal: Option<&Rehearsal>) -> TaskReport {

@@ -66,6 +66,8 @@ pub struct TaskReport {
     pub detail: Option<String>,
     /// Remedy for an operator, as far as the error names one.
     pub remedy: Option<String>,
+    /// True if another task worked on the case. The same request succeeds once that one has ended.
+    pub contended: bool,
     /// Counts and lists, by name.
     pub fields: Map<String, Value>,
     /// Values for the caller that the log does not show, by name: what a dry run has found, with titles.
@@ -83,6 +85,7 @@ impl TaskReport {
             outcome,
             detail: None,
             remedy: None,
+            contended: false,
             fields: Map::new(),
             shown: Map::new(),
             duration: Duration::ZERO,

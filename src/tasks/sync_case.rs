@@ -430,10 +430,10 @@ fn failed(
         SyncError::NoPart(_) | SyncError::Held(_) => {
             with_detail(TaskReport::new(task, Outcome::Done), &detail)
         }
-        SyncError::Busy
-        | SyncError::Postponed(_)
-        | SyncError::Raced
-        | SyncError::LeaseLost
+        SyncError::Busy | SyncError::Raced | SyncError::LeaseLost => {
+            TaskReport { contended: true, ..TaskReport::failed(task, detail) }
+        }
+        SyncError::Postponed(_)
         | SyncError::Unfinished
         | SyncError::Unread(_)
         | SyncError::Undecided { .. }

@@ -478,6 +478,29 @@ async fn sync_and_dry_run_work_from_the_page() {
 }
 
 #[tokio::test]
+async fn sync_now_waits_for_a_sync_that_works_on_the_pair() {
+    let world = World::new(&JiraKind).await;
+    let (google, company) = world.pair().await;
+    world.google_says(&google, "now please");
+    let expires_at = world.clock().now() + Duration::minutes(1);
+    let lease = |lease: Option<Lease>| change(&world, move |mapping| mapping.lease.clone_from(&lease));
+    let mapping = lease(Some(Lease { holder: "a recheck".to_owned(), expires_at })).await;
+    let browser = Browser::new(world.service);
+    let by_hand = async {
+        let body = json!({ "case_name": google });
+        (browser.act(&mapping, "sync", &[]).await, world.post("sync-google-case", body).await)
+    };
+    let other = async {
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        lease(None).await;
+    };
+    let ((synced, (status, report)), ()) = tokio::join!(by_hand, other);
+    assert_eq!(synced.location, Some(format!("/cases/{}?done=synced", mapping.id)), "{}", synced.text);
+    assert_eq!((status, &report["outcome"]), (200, &json!("done")), "{report}");
+    assert_eq!(world.copies_in_crm(&company).await, ["now please"]);
+}
+
+#[tokio::test]
 async fn each_action_is_a_form_of_the_page() {
     let world = World::new(&JiraKind).await;
     let (google, company) = world.pair().await;

@@ -26,9 +26,7 @@ use super::auth::was_passed_on;
 use super::parameters::{Parameters, invalid};
 use super::{Problem, Service, api, index, part, read_body};
 use crate::entities::{CaseMapping, MappingId, Side, Sides};
-use crate::tasks::{
-    self, Caller, Mode, Outcome, SyncCompanyCase, SyncGoogleCase, Task, TaskReport, Verb, Which,
-};
+use crate::tasks::{self, Mode, Outcome, SyncCompanyCase, SyncGoogleCase, Task, TaskReport, Verb, Which};
 use crate::telemetry::detached;
 
 pub(super) use gate::{Operator, operator};
@@ -174,10 +172,11 @@ pub(super) async fn act(
             }
             "sync" => match run(&service, &operator, &mapping, Mode::Act).await? {
                 None => "sync-runs",
-                Some(reports) if reports.iter().any(|(_, report)| report.outcome != Outcome::Done) => {
-                    "sync-failed"
+                Some(reports) if reports.iter().all(|(_, report)| report.outcome == Outcome::Done) => {
+                    "synced"
                 }
-                Some(_) => "synced",
+                Some(reports) if reports.iter().any(|(_, report)| report.contended) => "sync-waits",
+                Some(_) => "sync-failed",
             },
             name if Verb::NAMES.contains(&name) => {
                 let verb = Verb::new(name, form.remove("item"), form.remove("reason")).ok_or_else(|| {
@@ -251,7 +250,7 @@ async fn run(
     let work = async move {
         let mut reports = Vec::new();
         for (side, task) in tasks {
-            reports.push((side, tasks::run(&deps, task, Caller::Person, mode).await));
+            reports.push((side, tasks::run_for_person(&deps, task, mode).await));
         }
         reports
     };

@@ -17,9 +17,10 @@ use crate::tasks::{self, Deps, Kind, Standing, TaskReport, refused_words, source
 const MOST_ENTRIES: usize = 40;
 
 /// Sentences after an action, by the code that the redirect carries.
-const DONE: [(&str, Tone, &str); 12] = [
+const DONE: [(&str, Tone, &str); 13] = [
     ("synced", Tone::Good, "Synced: both sides were read and carried."),
     ("sync-failed", Tone::Bad, "The sync failed; the error is below."),
+    ("sync-waits", Tone::Plain, "Another sync of this pair is under way. Reload the page in a moment."),
     ("sync-runs", Tone::Plain, "The sync is still running. Reload the page in a moment."),
     ("retry", Tone::Good, "Syncs of both sides are queued, with what was given up."),
     ("pause", Tone::Good, "Paused. Changes are noted, and carried when the pair is resumed."),
