@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
 use tracing::{Instrument as _, Span};
 
-use super::session::{Failure, Session, SyncError};
+use super::session::{Ahead, Failure, Session, SyncError};
 use crate::cases::{
     Annotated, Annotation, ApiError, ApiErrorKind, Attachment, ByteStream, Case, CaseSystem, Comment,
     Download, NewAttachment, NewComment, Visibility, Written, bounded, shorten,
@@ -47,16 +47,37 @@ enum Verdict {
     Held,
 }
 
+/// Returns the write-ahead record of a comment.
+fn record(comment: &CommentToWrite, attempted_at: DateTime<Utc>) -> Pending {
+    Pending {
+        side: comment.side,
+        kind: ItemKind::Comment,
+        source: comment.source.clone(),
+        marker: texts::first_line(&comment.body).to_owned(),
+        digest: Some(texts::digest(&comment.body)),
+        size: None,
+        source_at: comment.source_at,
+        attempted_at,
+        parts: comment.parts,
+    }
+}
+
 impl Session<'_> {
     /// Applies the plan. Skips only the actions that depend on one that failed. Ends early, with `Unfinished`, if there is more to carry
     /// than fits into the deadline: being cut off counts as a failure, and is retried with growing delays.
     pub(super) async fn apply(&mut self, plan: Plan) -> Result<CarriedOut, SyncError> {
+        let done = self.apply_actions(plan).await;
+        self.forget_unsent();
+        done
+    }
+
+    async fn apply_actions(&mut self, plan: Plan) -> Result<CarriedOut, SyncError> {
         let until = plan.waits.iter().filter_map(|wait| wait.until).min();
         let failures = plan.waits.into_iter().map(|wait| Failure::of(wait.reason)).collect();
         let mut done = CarriedOut { failures, until, held: false };
         // A case is not closed while content for it may still arrive.
         let mut blocked = Blocked::new(!done.failures.is_empty());
-        for action in plan.actions {
+        for (at, action) in plan.actions.iter().enumerate() {
             if done.failures.is_empty() && !self.carried.is_empty() && self.is_late() {
                 return Err(SyncError::Unfinished);
             }
@@ -75,11 +96,12 @@ impl Session<'_> {
                 (Some(what), Some(side)) => step_trace(what, side.name()),
                 (Some(_) | None, _) => Span::none(),
             };
-            let mut outcome = self.act(&action).instrument(trace.clone()).await;
+            self.begin_comments(&plan.actions[at..], &blocked).await?;
+            let mut outcome = self.act(action).instrument(trace.clone()).await;
             if let Err(SyncError::Api(error)) = &outcome {
                 trace_failed(&trace, error.status, &error.kind);
             }
-            if let (Action::Reopen { side }, Err(SyncError::Api(error))) = (&action, &outcome)
+            if let (Action::Reopen { side }, Err(SyncError::Api(error))) = (action, &outcome)
                 && error.kind == ApiErrorKind::Unsupported
             {
                 // The system can reopen cases, but this case's workflow cannot. No retry changes that (R19: status).
@@ -87,11 +109,11 @@ impl Session<'_> {
                 outcome = self.tell_cannot_reopen(*side).await;
             }
             match outcome {
-                Ok(()) => self.forget_refusal(&action).await?,
+                Ok(()) => self.forget_refusal(action).await?,
                 Err(SyncError::Api(error)) => {
-                    let refused = self.is_refusal(&error).await && !self.was_closed_meanwhile(&action).await;
+                    let refused = self.is_refusal(&error).await && !self.was_closed_meanwhile(action).await;
                     action.block(&mut blocked, refused);
-                    match self.judge(&action, &error, refused).await? {
+                    match self.judge(action, &error, refused).await? {
                         Verdict::Again => done.failures.push(Failure::from(&error)),
                         Verdict::Settled => {}
                         Verdict::Held => done.held = true,
@@ -101,6 +123,40 @@ impl Session<'_> {
             }
         }
         Ok(done)
+    }
+
+    /// Saves the write-ahead records of the comments at the beginning of these actions together. A single one is recorded when it is sent.
+    async fn begin_comments(&mut self, actions: &[Action], blocked: &Blocked) -> Result<(), SyncError> {
+        if let Some(Action::Comment(first)) = actions.first()
+            && self.is_begun(first.side, &first.source)
+        {
+            return Ok(());
+        }
+        let now = self.deps.clock.now();
+        let next = |action: &Action| match action {
+            Action::Comment(comment) if self.may_begin_early(action, comment, blocked, now) => {
+                Some(record(comment, now))
+            }
+            _ => None,
+        };
+        let records: Vec<Pending> = actions.iter().map_while(next).take(Ahead::MOST).collect();
+        if records.len() > 1 { self.begin_all(records).await } else { Ok(()) }
+    }
+
+    /// Returns true if the write-ahead record of a comment may be saved before those in front of it are sent. An earlier record may not be
+    /// dropped before its outcome is known, as this one is if the comment is not sent.
+    fn may_begin_early(
+        &self,
+        action: &Action,
+        comment: &CommentToWrite,
+        blocked: &Blocked,
+        now: DateTime<Utc>,
+    ) -> bool {
+        let is_it = |earlier: &Pending| earlier.side == comment.side && earlier.source == comment.source;
+        matches!(comment.source, Source::Comment { .. })
+            && !self.mapping.pending.iter().any(is_it)
+            && !action.is_blocked(blocked)
+            && !action.is_left_alone(&self.mapping.state, now)
     }
 
     /// True if a system refused an action for good (`R33`: final refusals). A 404 counts only if the system shows both cases of the pair;
@@ -825,18 +881,7 @@ impl Session<'_> {
     /// Adds a comment and records its ID.
     pub(super) async fn comment(&mut self, comment: &CommentToWrite) -> Result<(), SyncError> {
         let id = self.case_id(comment.side)?;
-        self.begin(Pending {
-            side: comment.side,
-            kind: ItemKind::Comment,
-            source: comment.source.clone(),
-            marker: texts::first_line(&comment.body).to_owned(),
-            digest: Some(texts::digest(&comment.body)),
-            size: None,
-            source_at: comment.source_at,
-            attempted_at: self.deps.clock.now(),
-            parts: comment.parts,
-        })
-        .await?;
+        self.begin(record(comment, self.deps.clock.now())).await?;
         let new = NewComment {
             body: comment.body.clone(),
             visibility: comment.visibility,

@@ -157,6 +157,8 @@ pub(super) struct Progress {
     /// Older notices that were found again.
     pub(super) recognised: Vec<Entry>,
     pub(super) settled: Vec<(Side, Source)>,
+    /// Write-ahead records of writes that were not sent.
+    pub(super) unsent: Vec<Pending>,
     /// Writes without an answer, each with the latest time at which it may have been sent.
     pub(super) unanswered: Vec<(Side, Source, DateTime<Utc>)>,
     /// Sides whose priority was set, each with the latest time at which that may have been sent if there was no answer.
@@ -210,8 +212,40 @@ impl Progress {
             mapping.state.escalation.clone_from(escalation);
         }
         mapping.pending.retain(|pending| {
-            !self.settled.iter().any(|(side, source)| *side == pending.side && *source == pending.source)
+            let is_it = |(side, source): &(Side, Source)| *side == pending.side && *source == pending.source;
+            // Only a record that is equal: a sync that has taken over the lease may have recorded the same write since.
+            !self.settled.iter().any(is_it) && !self.unsent.contains(pending)
         });
+    }
+}
+
+/// Write-ahead records of comments that were saved together, as long as the comments are not sent (`R13`: unknown write outcome).
+///
+/// Thousands of comments would be thousands of commits otherwise. Each save also shows if the lease was lost or if an operator has paused the
+/// pair, so no record is used for long.
+#[derive(Debug)]
+pub(super) struct Ahead {
+    records: Vec<Pending>,
+    saved_at: DateTime<Utc>,
+    saved: Instant,
+}
+
+impl Ahead {
+    /// Maximum number of comments whose records are saved together.
+    pub(super) const MOST: usize = 50;
+    /// Time for which a record may be used.
+    const LONGEST: std::time::Duration = std::time::Duration::from_secs(5);
+
+    fn of(records: Vec<Pending>, saved_at: DateTime<Utc>) -> Self {
+        Self { records, saved_at, saved: Instant::now() }
+    }
+
+    /// Returns the index of the record of that write. `None` if it has none, or an old one, by either clock: this process may have slept.
+    fn position(&self, side: Side, source: &Source, now: DateTime<Utc>) -> Option<usize> {
+        let age = (now - self.saved_at).abs();
+        let is_old =
+            self.saved.elapsed() >= Self::LONGEST || age.to_std().is_ok_and(|age| age >= Self::LONGEST);
+        self.records.iter().position(|record| !is_old && record.side == side && record.source == *source)
     }
 }
 
@@ -229,6 +263,7 @@ pub(super) struct Session<'a> {
     holder: &'a str,
     leased: bool,
     pub(super) progress: Progress,
+    ahead: Ahead,
     /// True if the last attachment failed at its source, not at its target.
     pub(super) source_failed: bool,
 }
@@ -254,6 +289,7 @@ impl<'a> Session<'a> {
             holder,
             leased: false,
             progress: Progress::default(),
+            ahead: Ahead::of(Vec::new(), started),
             source_failed: false,
         }
     }
@@ -503,15 +539,43 @@ impl<'a> Session<'a> {
         .await
     }
 
-    /// Saves the write-ahead record of a comment or a file.
+    /// Saves the write-ahead record of a comment or a file, unless that of the same write was saved a moment ago.
     pub(super) async fn begin(&mut self, pending: Pending) -> Result<(), SyncError> {
+        let at = self.ahead.position(pending.side, &pending.source, self.deps.clock.now());
+        let earlier = at.map(|at| self.ahead.records.swap_remove(at));
+        if earlier.is_some_and(|earlier| earlier.digest == pending.digest) {
+            return Ok(());
+        }
+        self.begin_all(vec![pending]).await?;
+        self.ahead.records.clear();
+        Ok(())
+    }
+
+    /// Returns true if the write-ahead record of that write was saved a moment ago.
+    pub(super) fn is_begun(&self, side: Side, source: &Source) -> bool {
+        self.ahead.position(side, source, self.deps.clock.now()).is_some()
+    }
+
+    /// Saves the write-ahead records of comments that are sent one after the other.
+    pub(super) async fn begin_all(&mut self, records: Vec<Pending>) -> Result<(), SyncError> {
+        self.forget_unsent();
+        // Before they are saved: none is sent either if that fails.
+        self.ahead = Ahead::of(records.clone(), self.deps.clock.now());
         self.write_ahead(|mapping, _| {
-            mapping
-                .pending
-                .retain(|earlier| earlier.side != pending.side || earlier.source != pending.source);
-            mapping.pending.push(pending.clone());
+            for record in &records {
+                let other =
+                    |earlier: &Pending| earlier.side != record.side || earlier.source != record.source;
+                mapping.pending.retain(other);
+                mapping.pending.push(record.clone());
+            }
         })
         .await
+    }
+
+    /// Notes that the comments whose records were saved and which were not sent yet are not sent. A process that dies cannot say so, and the
+    /// next sync looks for them.
+    pub(super) fn forget_unsent(&mut self) {
+        self.progress.unsent.append(&mut self.ahead.records);
     }
 
     /// Returns true if a notice on that side was written without an answer, and may be there already: a sync looks for it.
@@ -603,8 +667,54 @@ fn company_name<'a>(id: &'a str, known: Option<&'a KnownCase>, home: Option<&'a 
 
 #[cfg(test)]
 mod tests {
+    use chrono::Duration;
+
     use super::*;
     use crate::entities::{CompanyCaseId, FirstSeen, ItemKind, KnownText, NoteBegun, TextDigest};
+
+    fn comment(id: &str, attempted_at: DateTime<Utc>) -> Pending {
+        Pending {
+            side: Side::Google,
+            kind: ItemKind::Comment,
+            source: Source::Comment { id: id.to_owned(), part: 1 },
+            marker: "marker".to_owned(),
+            digest: None,
+            size: None,
+            source_at: None,
+            attempted_at,
+            parts: Some(1),
+        }
+    }
+
+    #[test]
+    fn a_record_that_was_saved_ahead_is_used_for_five_seconds_by_either_clock() {
+        let at = DateTime::UNIX_EPOCH;
+        let second = comment("2", at);
+        let mut ahead = Ahead::of(vec![comment("1", at), second.clone()], at);
+        let found = |ahead: &Ahead, seconds: i64| {
+            ahead.position(Side::Google, &second.source, at + Duration::seconds(seconds))
+        };
+        for (seconds, is_found) in [(0, true), (4, true), (5, false), (-5, false), (3_600, false)] {
+            assert_eq!(found(&ahead, seconds), is_found.then_some(1), "{seconds} s later");
+        }
+        assert_eq!(ahead.position(Side::Company, &second.source, at), None, "the other side's");
+        ahead.saved = ahead.saved.checked_sub(Ahead::LONGEST).unwrap();
+        assert_eq!(found(&ahead, 0), None, "the host's clock was set back while the process slept");
+    }
+
+    #[test]
+    fn only_an_equal_record_is_dropped_as_unsent() {
+        let at = DateTime::UNIX_EPOCH;
+        let (ours, later) = (comment("1", at), comment("1", at + Duration::seconds(60)));
+        let seen = FirstSeen::Company(CompanyCaseId::parse("10001").unwrap());
+        let mut mapping = CaseMapping::first_seen(seen, None, None, at);
+        let progress = Progress { unsent: vec![ours.clone()], ..Progress::default() };
+        for (stored, left) in [(ours, Vec::new()), (later.clone(), vec![later])] {
+            mapping.pending = vec![stored];
+            progress.apply(&mut mapping);
+            assert_eq!(mapping.pending, left);
+        }
+    }
 
     #[test]
     fn failures_for_one_reason_name_their_remedy_once_and_the_rest_by_number() {

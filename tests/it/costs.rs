@@ -119,6 +119,26 @@ async fn a_comment_costs_few_operations_of_the_store_and_the_queue() {
     }
 }
 
+#[tokio::test]
+async fn the_records_of_many_comments_are_saved_together() {
+    let (world, billed, _queue, _folder) = counted_world().await;
+    let (google, company) = world.pair().await;
+    world.run_for(Duration::minutes(45)).await;
+    let texts: Vec<String> = (0..200).map(|number| format!("comment {number}")).collect();
+    for text in &texts {
+        world.google_says(&google, text);
+    }
+    let before = billed.counts();
+    world.run_for(Duration::minutes(10)).await;
+    assert_eq!(world.copies_in_crm(&company).await, texts);
+    // Twenty of them are those of the polls.
+    let writes = (billed.counts() - before).writes;
+    println!("200 comments: {writes} writes");
+    assert!(writes <= 45, "{writes}");
+    let mapping = world.mapping().await;
+    assert!(mapping.pending.is_empty(), "{:?}", mapping.pending);
+}
+
 /// Adds so many comments to the Google case of the only pair, a tenth of them to the company case, and notes all as carried.
 async fn grow(world: &World, google: &str, company: &str, comments: usize) {
     for number in 0..comments {
