@@ -251,6 +251,16 @@ impl Bench {
     fn process(&self) -> &Process {
         self.service.as_ref().unwrap()
     }
+
+    /// Returns the processor time of the service since it was `before`.
+    fn cpu_since(&self, before: Duration) -> Duration {
+        cpu(self.process()).saturating_sub(before)
+    }
+
+    /// Returns the kilobytes that the service has caused to be written to disk since there were `before` bytes.
+    fn kilobytes_since(&self, before: u64) -> f64 {
+        figure(usize::try_from(written(self.process()) - before).unwrap()) / 1000.0
+    }
 }
 
 /// Comments on many cases at the same moment, at the default rate limit.
@@ -295,12 +305,8 @@ async fn throughput(table: &mut Table) {
     let rate = figure(comments - first) / began.elapsed().as_secs_f64();
     table.print("comments a second through the embedded queue", rate);
     let count = figure(comments);
-    table.print(
-        "CPU for a comment, ms",
-        self::cpu(bench.process()).saturating_sub(cpu).as_secs_f64() * 1000.0 / count,
-    );
-    let kilobytes = figure(usize::try_from(written(bench.process()) - bytes).unwrap()) / 1000.0;
-    table.print("written for a comment, kB", kilobytes / count);
+    table.print("CPU for a comment, ms", bench.cpu_since(cpu).as_secs_f64() * 1000.0 / count);
+    table.print("written for a comment, kB", bench.kilobytes_since(bytes) / count);
 }
 
 /// Processor time of a process so far.
@@ -349,6 +355,7 @@ async fn old_case(table: &mut Table) {
         let text = format!("{number}: {}", "What was done. ".repeat(60));
         bench.systems.jira.comment(&issue, "Jane Roe", &text).unwrap();
     }
+    let (cpu, bytes) = (cpu(bench.process()), written(bench.process()));
     bench.systems.jira.set_flag(&issue, true).unwrap();
     let copies = |bench: &Bench| {
         let cases = bench.systems.csapi.cases();
@@ -359,23 +366,25 @@ async fn old_case(table: &mut Table) {
     while copies(&bench) == 0 {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let (began, before) = (Instant::now(), bench.calls());
+    let (began, calls) = (Instant::now(), bench.calls());
     while copies(&bench) < comments {
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    table.print("first sync of a case with 5000 comments, s", began.elapsed().as_secs_f64());
-    table.print("first sync of a case with 5000 comments: calls", figure(bench.calls() - before));
+    let row = "first sync of a case with 5000 comments";
+    table.print(format!("{row}, s"), began.elapsed().as_secs_f64());
+    table.print(format!("{row}: calls"), figure(bench.calls() - calls));
+    table.print(format!("{row}: CPU, s"), bench.cpu_since(cpu).as_secs_f64());
+    table.print(format!("{row}: written, MB"), bench.kilobytes_since(bytes) / 1000.0);
     // Past the rechecks of the first minutes.
     tokio::time::sleep(Duration::from_mins(5)).await;
-    let before = bench.calls();
+    let (calls, cpu) = (bench.calls(), self::cpu(bench.process()));
     bench.systems.jira.comment(&issue, "Jane Roe", WORDS).unwrap();
     while copies(&bench) == comments {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    table.print(
-        "the next comment on it: calls of all polls and syncs until it is there",
-        figure(bench.calls() - before),
-    );
+    let row = "the next comment on it, with all polls and syncs until it is there";
+    table.print(format!("{row}: calls"), figure(bench.calls() - calls));
+    table.print(format!("{row}: CPU, ms"), bench.cpu_since(cpu).as_secs_f64() * 1000.0);
 }
 
 /// Comments on ten healthy pairs, beside 20 pairs whose Jira issues do not answer, without a rate limit.
