@@ -1753,13 +1753,15 @@ async fn tell_conflict(
         }
     }
     let waited = session.waited[Side::Company];
+    let updated_at =
+        settled_update(session.deps, Side::Company, ours, session.deps.clocks(), session.started);
     session
         .save_either(|mapping| {
             if let Some(conflict) = &mut mapping.state.conflict {
                 conflict.reason.clone_from(&reason);
                 conflict.told = true;
             }
-            mapping.carried_updated_at[Side::Company] = ours.updated_at;
+            mapping.carried_updated_at[Side::Company] = updated_at;
             if mapping.dirty[Side::Company] == waited {
                 mapping.dirty[Side::Company] = None;
             }

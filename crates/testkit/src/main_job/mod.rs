@@ -43,6 +43,7 @@ macro_rules! scenarios {
             travel::many_syncs_of_one_case_at_the_same_moment_double_nothing [];
             travel::while_the_flag_is_away_nothing_is_carried_and_when_it_is_back_nothing_is_missing [];
             travel::a_clone_does_not_take_its_originals_google_case [];
+            travel::a_name_that_is_taken_back_right_after_it_was_read_is_no_conflict_any_more [];
             travel::each_of_the_things_can_be_switched_off [];
             creation::a_creation_whose_answer_was_lost_leaves_one_counterpart_on_either_side [Faults, ClockInHand];
             creation::a_creation_whose_answer_was_lost_is_found_though_the_search_is_late [Faults, ClockInHand];

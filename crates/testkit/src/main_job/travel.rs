@@ -311,6 +311,22 @@ pub async fn a_clone_does_not_take_its_originals_google_case(crm: &dyn Crm) {
     world.assert_quiet().await;
 }
 
+/// The times of some systems are whole seconds or minutes, so that a change has the time of one that was read already.
+pub async fn a_name_that_is_taken_back_right_after_it_was_read_is_no_conflict_any_more(crm: &dyn Crm) {
+    let world = World::new(crm).await;
+    let (case, _company) = world.pair_from_company().await;
+    let clone = NewCompanyCase { google_name: Some(case), ..NewCompanyCase::flagged("Disk is slow") };
+    let clone = world.desk.opens(clone).await;
+    world.settle().await;
+    world.company_says(&clone, "not mine").await;
+    world.round().await;
+    world.within_a_second();
+    world.desk.sets_google_name(&clone, None).await;
+    // The next poll shows it, unless the CRM's search is late.
+    world.go_on(Duration::minutes(1).max(world.description.patience)).await;
+    assert_eq!(world.csapi.cases().len(), 2);
+}
+
 pub async fn each_of_the_things_can_be_switched_off(crm: &dyn Crm) {
     for off in ["creation", "comments", "attachments", "priority", "title", "status"] {
         let mut options = Options::default();
