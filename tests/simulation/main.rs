@@ -41,7 +41,12 @@ mod shown;
 mod world;
 
 use explore::{explore, number};
+use mimalloc::MiMalloc;
 use run::{Options, run};
+
+/// A history allocates much and keeps little.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// How many histories the test runs if nobody says otherwise.
 const HISTORIES: u64 = 10_000;
