@@ -152,7 +152,7 @@ impl Session<'_> {
         blocked: &Blocked,
         now: DateTime<Utc>,
     ) -> bool {
-        let is_it = |earlier: &Pending| earlier.side == comment.side && earlier.source == comment.source;
+        let is_it = |earlier: &Pending| earlier.is_of(comment.side, &comment.source);
         matches!(comment.source, Source::Comment { .. })
             && !self.mapping.pending.iter().any(is_it)
             && !action.is_blocked(blocked)

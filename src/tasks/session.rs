@@ -192,7 +192,7 @@ impl Progress {
         }
         for (side, source, at) in &self.unanswered {
             let pending = mapping.pending.iter_mut();
-            for pending in pending.filter(|pending| pending.side == *side && pending.source == *source) {
+            for pending in pending.filter(|pending| pending.is_of(*side, source)) {
                 pending.attempted_at = pending.attempted_at.max(*at);
             }
         }
@@ -212,7 +212,7 @@ impl Progress {
             mapping.state.escalation.clone_from(escalation);
         }
         mapping.pending.retain(|pending| {
-            let is_it = |(side, source): &(Side, Source)| *side == pending.side && *source == pending.source;
+            let is_it = |(side, source): &(Side, Source)| pending.is_of(*side, source);
             // Only a record that is equal: a sync that has taken over the lease may have recorded the same write since.
             !self.settled.iter().any(is_it) && !self.unsent.contains(pending)
         });
@@ -245,7 +245,7 @@ impl Ahead {
         let age = (now - self.saved_at).abs();
         let is_old =
             self.saved.elapsed() >= Self::LONGEST || age.to_std().is_ok_and(|age| age >= Self::LONGEST);
-        self.records.iter().position(|record| !is_old && record.side == side && record.source == *source)
+        self.records.iter().position(|record| !is_old && record.is_of(side, source))
     }
 }
 
@@ -563,9 +563,7 @@ impl<'a> Session<'a> {
         self.ahead = Ahead::of(records.clone(), self.deps.clock.now());
         self.write_ahead(|mapping, _| {
             for record in &records {
-                let other =
-                    |earlier: &Pending| earlier.side != record.side || earlier.source != record.source;
-                mapping.pending.retain(other);
+                mapping.pending.retain(|earlier| !earlier.is_of(record.side, &record.source));
                 mapping.pending.push(record.clone());
             }
         })
@@ -581,7 +579,7 @@ impl<'a> Session<'a> {
     /// Returns true if a notice on that side was written without an answer, and may be there already: a sync looks for it.
     pub(super) fn awaits_notice(&self, side: Side, notice: Notice) -> bool {
         let source = Source::Notice(notice);
-        self.mapping.pending.iter().any(|pending| pending.side == side && pending.source == source)
+        self.mapping.pending.iter().any(|pending| pending.is_of(side, &source))
     }
 
     /// Notes the outcome of a write. The write stays pending only if it failed and may have happened.

@@ -1780,8 +1780,7 @@ async fn told_without_answer(
     notice: Notice,
 ) -> Result<bool, SyncError> {
     let source = Source::Notice(notice);
-    let pending =
-        session.mapping.pending.iter().find(|pending| pending.side == side && pending.source == source);
+    let pending = session.mapping.pending.iter().find(|pending| pending.is_of(side, &source));
     let Some(pending) = pending.cloned() else { return Ok(false) };
     let system = &session.deps.systems[side];
     let found = outcomes(system.as_ref(), case, &pending, None).await?;
@@ -1800,8 +1799,7 @@ async fn told_without_answer(
         session.save(|mapping| mapping.record(entry.clone())).await?;
         return Ok(true);
     }
-    let attempted_at =
-        session.mapping.pending.iter().find(|other| other.side == side && other.source == source);
+    let attempted_at = session.mapping.pending.iter().find(|other| other.is_of(side, &source));
     let attempted_at = attempted_at.map_or(pending.attempted_at, |pending| pending.attempted_at);
     let until = attempted_at + system.capabilities().in_flight_window;
     if session.deps.clock.now() < until {

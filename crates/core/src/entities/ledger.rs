@@ -156,6 +156,12 @@ pub struct Pending {
 }
 
 impl Pending {
+    /// Returns true if this is the record of the write of that source to that side.
+    #[must_use]
+    pub fn is_of(&self, side: Side, source: &Source) -> bool {
+        self.side == side && self.source == *source
+    }
+
     /// Returns true if `detect-outages` began the write, for which it needs no lease.
     #[must_use]
     pub const fn is_about_an_outage(&self) -> bool {

@@ -87,9 +87,10 @@ pub fn lookalikes<'a>(pair: Pair<'a>, facts: Sides<&Capabilities>) -> Vec<Lookal
         for original in &pair.snapshot(side.other()).attachments {
             let source = Source::Attachment { id: original.id.clone() };
             let sought = mapping.relinking
-                || mapping.pending.iter().any(|pending| {
-                    pending.side == side && pending.kind == ItemKind::Attachment && pending.source == source
-                });
+                || mapping
+                    .pending
+                    .iter()
+                    .any(|pending| pending.kind == ItemKind::Attachment && pending.is_of(side, &source));
             if !sought || mapping.ledger.has_copy(side, &source) {
                 continue;
             }

@@ -991,9 +991,8 @@ impl<'a> Planner<'a> {
         let is_found = self.just_adopted(Side::Company, Notice::NotEscalated);
         memory.told |= is_found && memory.problem.is_some();
         let source = Source::Notice(Notice::NotEscalated);
-        let is_under_way = |pending: &Pending| {
-            pending.side == Side::Company && pending.source == source && self.is_in_flight(pending)
-        };
+        let is_under_way =
+            |pending: &Pending| pending.is_of(Side::Company, &source) && self.is_in_flight(pending);
         let notice = match is_found {
             true => Told::Found,
             false if self.pending.iter().any(is_under_way) => Told::UnderWay,
@@ -1327,7 +1326,7 @@ impl<'a> Planner<'a> {
         if self.waits_for_comparison(side, source) {
             return true;
         }
-        let earlier = self.pending.iter().find(|pending| pending.side == side && pending.source == *source);
+        let earlier = self.pending.iter().find(|pending| pending.is_of(side, source));
         earlier.map(|pending| pending.attempted_at).is_some_and(|at| self.waits_for(side, at))
     }
 
