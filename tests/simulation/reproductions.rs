@@ -4,13 +4,15 @@
 
 use crate::generate;
 use crate::history::Deed::*;
+use crate::history::DeskDeed::Watch;
 use crate::history::FileKind::*;
 use crate::history::Part::*;
 use crate::history::Trouble::*;
 use crate::history::What::*;
 use crate::history::Words::*;
 use crate::history::{
-    Cleanup, Company, DetectOutages, Extras, Google, History, PollCompany, PollGoogle, Setting, Step, Traits,
+    Cleanup, Company, Desk, DetectOutages, Extras, Google, History, PollCompany, PollGoogle, Setting, Step,
+    Traits,
 };
 use crate::run::{Options, run};
 
@@ -2057,4 +2059,108 @@ fn a_comment_whose_copy_got_no_answer_is_not_marked_as_carried() {
 #[test]
 fn a_part_of_an_email_that_is_found_after_that_became_a_comment_is_not_copied_again() {
     goes_well(&generate::history(2546));
+}
+
+/// A change of subscribers that removed a person got no answer, and the person was back on the company case before it took effect. The late
+/// removal was then taken for a decision of somebody at Google, and the record of the change stayed for good.
+#[test]
+fn a_late_removal_of_a_subscriber_who_is_back_is_no_persons() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 15203,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 85,
+                stale: 5,
+                resolution: 60,
+                skew: 5,
+                control_characters: true,
+                renames_files: true,
+                tells_limit: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                settles: 51,
+                lag: 60,
+                stale: 20,
+                resolution: 1,
+                limit: 400,
+                control_characters: true,
+                four_priorities: true,
+                addresses: true,
+                scopes: 1,
+                ..Traits::BEFORE
+            },
+            clock_offset: 387,
+            deadline: 137,
+            lease: 197,
+            missing_grace: 20,
+            desk: Desk { turn: true, escalation: true, subscribers: true, ..Desk::OFF },
+            extras: Extras { label: true, edits: true, mail: true, ..Extras::OFF },
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 39615,
+                what: Person(Create { side: Company, flagged: true, priority: 3, words: Short }),
+                salt: 4890442648746803013,
+            },
+            Step {
+                at: 118682,
+                what: Person(Create { side: Google, flagged: true, priority: 2, words: Short }),
+                salt: 1520424580535001513,
+            },
+            Step {
+                at: 147865,
+                what: Person(Retitle { case: 0, side: Company, long: false }),
+                salt: 7639826393439103354,
+            },
+            Step { at: 170031, what: Crash { instance: 1, awaits: 31 }, salt: 1146378803120088385 },
+            Step { at: 180879, what: Cron(PollCompany), salt: 13973487774194118862 },
+            Step { at: 301525, what: Cron(PollGoogle), salt: 6176218066871492099 },
+            Step {
+                at: 310263,
+                what: Person(Desk(Watch { case: 1, who: 0, on: true })),
+                salt: 3397914244901240446,
+            },
+            Step {
+                at: 310263,
+                what: Trouble { part: GoogleApi, trouble: Late(56), seconds: 257 },
+                salt: 9854052454644172786,
+            },
+            Step { at: 361274, what: Cron(PollCompany), salt: 11015322069361016412 },
+            Step { at: 480234, what: Cron(PollGoogle), salt: 11358152283814547 },
+            Step { at: 485660, what: Crash { instance: 1, awaits: 36 }, salt: 9917192426693079846 },
+            Step {
+                at: 504628,
+                what: Person(Retitle { case: 1, side: Google, long: true }),
+                salt: 4985297451638500855,
+            },
+            Step {
+                at: 506077,
+                what: Trouble { part: CompanyApi, trouble: Late(73), seconds: 267 },
+                salt: 6095900319872981618,
+            },
+            Step { at: 540293, what: Cron(PollCompany), salt: 1198369988783657504 },
+            Step { at: 541390, what: Cron(PollGoogle), salt: 12273171766823460374 },
+            Step {
+                at: 619633,
+                what: Trouble { part: GoogleApi, trouble: Late(77), seconds: 207 },
+                salt: 5971868429773718674,
+            },
+            Step {
+                at: 744044,
+                what: Person(Desk(Watch { case: 1, who: 0, on: false })),
+                salt: 5902226043112787655,
+            },
+            Step {
+                at: 873306,
+                what: Person(Desk(Watch { case: 1, who: 0, on: true })),
+                salt: 4807105198662001137,
+            },
+        ],
+    });
 }

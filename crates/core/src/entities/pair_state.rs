@@ -134,7 +134,7 @@ pub enum Subscribed {
     ByHand,
     /// The connector added it.
     Ours,
-    /// The connector sent it, and has not seen it at Google yet (`R13`: unknown write outcome).
+    /// The connector has sent a change that adds or removes it, and does not know the outcome yet (`R13`: unknown write outcome).
     Sent,
 }
 

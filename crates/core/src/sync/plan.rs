@@ -1080,9 +1080,13 @@ impl<'a> Planner<'a> {
         let wanted: BTreeSet<String> = wanted.iter().cloned().collect();
         let state = &self.pair.mapping.state;
         let now = self.pair.clocks.now;
+        // What Google shows is not final while a change without an answer may still take effect.
+        if state.subscribers_sent_at.is_some_and(|at| self.waits_for(Side::Google, at)) {
+            return;
+        }
         let merge = merge_subscribers(&state.subscribers, &wanted, at_google);
         let Some(set) = merge.set else {
-            if merge.after != state.subscribers {
+            if merge.after != state.subscribers || state.subscribers_sent_at.is_some() {
                 self.plan.actions.push(Action::AgreeOnSubscribers(merge.after));
             }
             return;
@@ -1090,7 +1094,7 @@ impl<'a> Planner<'a> {
         let is_refused = state.refused_subscribers.as_deref().is_some_and(|refused| {
             refused.wanted == wanted && refused.at <= now && now - refused.at < UNHELD_AGE
         });
-        if is_refused || state.subscribers_sent_at.is_some_and(|at| self.waits_for(Side::Google, at)) {
+        if is_refused {
             return;
         }
         let change = SubscriberChange::between(at_google, &set);

@@ -87,7 +87,8 @@ pub fn merge_subscribers(
         match known {
             Subscribed::Ours | Subscribed::Sent if there.contains(address) => {
                 removed.insert(address.clone());
-                before.insert(address.clone(), *known);
+                // Whoever is wanted again before the removal takes effect has to be added again.
+                before.insert(address.clone(), Subscribed::Sent);
             }
             Subscribed::Ours | Subscribed::Sent | Subscribed::ByHand => {}
         }
@@ -172,7 +173,10 @@ mod tests {
         // Removed from the company case.
         let left = merge_subscribers(&first.after, &set(&[]), &there);
         assert_eq!((left.set, left.after), (Some(list(&["Boss@Example.com"])), BTreeMap::new()));
-        assert_eq!(left.before, first.after, "the answer may be lost");
+        assert_eq!(left.before, first.before, "the answer may be lost");
+        // Back on the company case before the removal took effect, which was no person's.
+        let back = merge_subscribers(&left.before, &set(&[jane]), &list(&["Boss@Example.com"]));
+        assert_eq!((back.set, back.after), (Some(list(&["Boss@Example.com", jane])), first.after.clone()));
         // Added at Google by hand before the company case had it: it stays.
         let both = merge_subscribers(&BTreeMap::new(), &set(&[joe]), &list(&[joe]));
         assert_eq!((both.set, both.after.get(joe)), (None, Some(&Subscribed::ByHand)));
