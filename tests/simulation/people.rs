@@ -288,7 +288,9 @@ impl World {
                             && card.tally.retitled_by_people == 0
                     });
                     let is_known = is_as_created || Side::BOTH.into_iter().all(was_synced);
-                    mapping.is_linked() && !mapping.relinking && is_known
+                    // The case that the pair goes on with has a title of its own (R32).
+                    let is_merged = counterpart.is_some_and(|card| card.merged_into.is_some());
+                    mapping.is_linked() && !mapping.relinking && is_known && !is_merged
                 });
                 self.change(side, &id, |card| {
                     card.tally.newest_title = Some(title.trim().to_owned());
@@ -420,8 +422,16 @@ impl World {
         if id == into || survivor.merged_into.is_some() {
             return None;
         }
-        if self.systems[Company].living(&id)?.closed {
+        let merged = self.systems[Company].living(&id)?;
+        if merged.closed {
             return None;
+        }
+        // A title that is not carried yet stays on its own side: the case that the pair goes on with has one of its own (R32).
+        let title = merged.title.clone();
+        let google =
+            self.shelf.of(Company, &id).and_then(|mapping| mapping.case_id(Google).map(str::to_owned));
+        if let Some(google) = google.and_then(|google| self.systems[Google].card_mut(&google)) {
+            google.tally.retitled_unknown |= google.title != title;
         }
         self.change(Company, &id, |card| {
             card.closed = true;

@@ -7,6 +7,7 @@ use crate::history::Deed::*;
 use crate::history::DeskDeed::Watch;
 use crate::history::FileKind::*;
 use crate::history::Part::*;
+use crate::history::Place::List;
 use crate::history::Trouble::*;
 use crate::history::What::*;
 use crate::history::Words::*;
@@ -2161,6 +2162,72 @@ fn a_late_removal_of_a_subscriber_who_is_back_is_no_persons() {
                 what: Person(Desk(Watch { case: 1, who: 0, on: true })),
                 salt: 4807105198662001137,
             },
+        ],
+    });
+}
+
+/// The title of a Google case was changed, and its company case was merged into another before any poll had shown that. The check asked for the
+/// title on the case that the pair goes on with, which has one of its own (R32).
+#[test]
+fn a_title_that_was_not_carried_before_a_merge_stays_on_its_side() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 25733,
+            google: Traits {
+                settles: 65,
+                lag: 60,
+                stale: 20,
+                skew: 5,
+                control_characters: true,
+                renames_files: true,
+                tells_limit: true,
+                knows_creator: false,
+                default_priority: true,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                settles: 75,
+                lag: 20,
+                resolution: 60,
+                limit: 400,
+                control_characters: true,
+                idempotent: true,
+                tells_limit: true,
+                tells_identity: true,
+                scopes: 1,
+                unholdable: Some(1),
+                ..Traits::BEFORE
+            },
+            internal_copies: true,
+            late: 20,
+            twice: 25,
+            deadline: 89,
+            lease: 149,
+            give_up_after: 180,
+            extras: Extras { link: Some(List), moves: true, edits: true, ..Extras::OFF },
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 239729,
+                what: Person(Create { side: Google, flagged: false, priority: 4, words: Short }),
+                salt: 17508595179790182056,
+            },
+            Step {
+                at: 241289,
+                what: Person(Create { side: Company, flagged: false, priority: 0, words: Quotation(4) }),
+                salt: 5534176497106661952,
+            },
+            Step { at: 360077, what: Cron(PollGoogle), salt: 15218500458760869244 },
+            Step {
+                at: 607134,
+                what: Person(Retitle { case: 0, side: Google, long: false }),
+                salt: 1085939146834378126,
+            },
+            Step { at: 2679546966, what: Person(Merge { case: 0, into: 1 }), salt: 2382240429955578242 },
+            Step { at: 2679829514, what: Person(Flag { case: 1 }), salt: 3177599689597880635 },
         ],
     });
 }
