@@ -68,6 +68,8 @@ struct Row {
     off: &'static str,
     /// How many histories are enough.
     within: u64,
+    /// The first seed that is noticed, when it was last looked for. Tried before all others, which saves their time.
+    seed: u64,
     /// What the check that notices says.
     noticed: &'static str,
 }
@@ -77,55 +79,56 @@ const fn row(
     rule: &'static str,
     off: &'static str,
     within: u64,
+    seed: u64,
     noticed: &'static str,
 ) -> Row {
-    Row { mutation, rule, off, within, noticed }
+    Row { mutation, rule, off, within, seed, noticed }
 }
 
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
-    row(M::HalfSweep, "R6", "a search that fails counts as one that found nothing, and the watermark moves", 200, "(R7)"),
-    row(M::WaitingForgotten, "R7", "that something waits is not remembered", 20, "(R7)"),
-    row(M::EverythingStamped, "R8", "a poll stamps every open mapping that it did not find", 10, "yet another round writes"),
-    row(M::TwoMappings, "R9", "the store takes two mappings for a case", 500, "two mappings for"),
-    row(M::NamesCompared, "R9", "Google cases are compared by their full names", 10, "two mappings for"),
-    row(M::OwnUnknown, "R10", "a poll does not see which case another mirrors", 50, "(R10)"),
-    row(M::Backwards, "R11", "the newest comment comes first", 50, "after a later one (R11)"),
-    row(M::NothingBlocked, "R11", "a write that failed holds up nothing that depends on it", 3000, "Google has"),
-    row(M::NoLease, "R12", "leases are invisible to others, and every update wins", 20, "R14)"),
-    row(M::PendingForgotten, "R13", "a write is not recorded before it is sent", 20, "R14)"),
-    row(M::CreationForgotten, "R13", "a counterpart is created without looking for one", 100, "a second counterpart"),
-    row(M::LedgerForgotten, "R14", "what was written is not remembered by its ID", 10, "once too often"),
-    row(M::LaterStamp, "R15", "both listings go back to the later of the two stamps", 100, "out of reach (R7, R15)"),
-    row(M::NoLimit, "R16", "a system says that its comments may be of any length", 10, "characters for"),
-    row(M::HalfFiles, "R17", "a file that breaks off counts as whole", 2000, "(R17)"),
-    row(M::TriedForEver, "R17", "what a system can never take may be taken the next time", 50, "after 150 rounds"),
-    row(M::NoBase, "R18", "the priority last agreed on is not remembered", 3000, "yet another round writes"),
-    row(M::NoTitleBase, "R30", "the titles that both sides had are not remembered", 200, "Google's title is"),
-    row(M::StatusWithoutChange, "R30", "the state of Google's that was seen last is not remembered", 500, "Google's state has changed"),
-    row(M::NoEscalationRecord, "R13", "a request for an escalation is not recorded before it is sent", 1000, "once more for one raise (R13)"),
-    row(M::PlacementForgotten, "R13", "the place of a creation is not recorded before it is sent", 500, "in another place (R13)"),
-    row(M::SubscribersWithoutRecord, "R30", "the subscribers that the connector added are not remembered", 500, "subscribe"),
-    row(M::LinkForgotten, "R8", "the link to the Google case is not remembered", 200, "again and again"),
-    row(M::LabelForgotten, "R30", "the label that the connector added is not remembered", 500, "label for escalated ones: true"),
-    row(M::MarksForgotten, "R13", "the comments that are to be marked are not remembered", 500, "was carried and not marked"),
-    row(M::EditsForgotten, "R14", "the texts that the other side has are not remembered", 1000, "does not have the last text"),
-    row(M::NoteWithoutRecord, "R13", "a note about an edit is not recorded before it is sent", 500, "is noted twice (R13)"),
-    row(M::OtherIdUnread, "R14", "that a comment was an e-mail before is not read", 200, "R14)"),
-    row(M::ClosingForgotten, "R19", "that the pair is resolved is not remembered", 20, "resolvedAt is not"),
-    row(M::FlagIgnored, "R20", "a case always counts as flagged", 20, "is not flagged (R20)"),
-    row(M::SilenceBelieved, "R26", "every poll counts as proven", 3000, "(R7)"),
-    row(M::NoSecondLook, "R27", "every sweep counts as made", 200, "rounds:"),
-    row(M::GoneAtOnce, "R28", "a case that is missing counts as missing for a day", 200, "(R28)"),
-    row(M::MarkerAssumed, "R29", "what is listed without a marker counts as public", 200, "something internal arrives"),
-    row(M::DefaultsDecide, "R30", "what a side was told counts as agreed on", 200, "(R30)"),
-    row(M::Homeless, "R31", "the company's system has no address", 20, "(R31)"),
-    row(M::AddressIgnored, "R31", "the address of a company case is not read", 200, "another desk's (R31)"),
-    row(M::ClosedIsSolved, "R32", "every closed case counts as solved", 200, "(R32)"),
-    row(M::RefusedForEver, "R33", "what is refused for good may be taken the next time", 200, "rounds:"),
-    row(M::PageBelieved, "R34", "what comes in place of a file counts as the file", 5000, "does not have (R17)"),
-    row(M::ClocksBelieved, "R36", "every clock counts as right", 200, "(R7)"),
-    row(M::ClaimsBelieved, "R38", "every company case counts as the connector's own", 1000, "R38)"),
+    row(M::HalfSweep, "R6", "a search that fails counts as one that found nothing, and the watermark moves", 200, 73, "(R7)"),
+    row(M::WaitingForgotten, "R7", "that something waits is not remembered", 20, 1, "(R7)"),
+    row(M::EverythingStamped, "R8", "a poll stamps every open mapping that it did not find", 10, 0, "yet another round writes"),
+    row(M::TwoMappings, "R9", "the store takes two mappings for a case", 500, 23, "two mappings for"),
+    row(M::NamesCompared, "R9", "Google cases are compared by their full names", 10, 0, "two mappings for"),
+    row(M::OwnUnknown, "R10", "a poll does not see which case another mirrors", 50, 4, "(R10)"),
+    row(M::Backwards, "R11", "the newest comment comes first", 50, 1, "after a later one (R11)"),
+    row(M::NothingBlocked, "R11", "a write that failed holds up nothing that depends on it", 3000, 146, "Google has"),
+    row(M::NoLease, "R12", "leases are invisible to others, and every update wins", 20, 0, "R14)"),
+    row(M::PendingForgotten, "R13", "a write is not recorded before it is sent", 20, 6, "R14)"),
+    row(M::CreationForgotten, "R13", "a counterpart is created without looking for one", 100, 59, "a second counterpart"),
+    row(M::LedgerForgotten, "R14", "what was written is not remembered by its ID", 10, 0, "once too often"),
+    row(M::LaterStamp, "R15", "both listings go back to the later of the two stamps", 100, 1, "out of reach (R7, R15)"),
+    row(M::NoLimit, "R16", "a system says that its comments may be of any length", 10, 1, "characters for"),
+    row(M::HalfFiles, "R17", "a file that breaks off counts as whole", 2000, 106, "(R17)"),
+    row(M::TriedForEver, "R17", "what a system can never take may be taken the next time", 50, 0, "after 150 rounds"),
+    row(M::NoBase, "R18", "the priority last agreed on is not remembered", 3000, 1849, "yet another round writes"),
+    row(M::NoTitleBase, "R30", "the titles that both sides had are not remembered", 200, 1, "Google's title is"),
+    row(M::StatusWithoutChange, "R30", "the state of Google's that was seen last is not remembered", 500, 393, "Google's state has changed"),
+    row(M::NoEscalationRecord, "R13", "a request for an escalation is not recorded before it is sent", 1000, 669, "once more for one raise (R13)"),
+    row(M::PlacementForgotten, "R13", "the place of a creation is not recorded before it is sent", 500, 5, "in another place (R13)"),
+    row(M::SubscribersWithoutRecord, "R30", "the subscribers that the connector added are not remembered", 500, 12, "subscribe"),
+    row(M::LinkForgotten, "R8", "the link to the Google case is not remembered", 200, 11, "again and again"),
+    row(M::LabelForgotten, "R30", "the label that the connector added is not remembered", 500, 152, "label for escalated ones: true"),
+    row(M::MarksForgotten, "R13", "the comments that are to be marked are not remembered", 500, 152, "was carried and not marked"),
+    row(M::EditsForgotten, "R14", "the texts that the other side has are not remembered", 1000, 259, "does not have the last text"),
+    row(M::NoteWithoutRecord, "R13", "a note about an edit is not recorded before it is sent", 500, 105, "is noted twice (R13)"),
+    row(M::OtherIdUnread, "R14", "that a comment was an e-mail before is not read", 200, 73, "R14)"),
+    row(M::ClosingForgotten, "R19", "that the pair is resolved is not remembered", 20, 7, "resolvedAt is not"),
+    row(M::FlagIgnored, "R20", "a case always counts as flagged", 20, 8, "is not flagged (R20)"),
+    row(M::SilenceBelieved, "R26", "every poll counts as proven", 3000, 1397, "(R7)"),
+    row(M::NoSecondLook, "R27", "every sweep counts as made", 200, 1, "rounds:"),
+    row(M::GoneAtOnce, "R28", "a case that is missing counts as missing for a day", 200, 49, "(R28)"),
+    row(M::MarkerAssumed, "R29", "what is listed without a marker counts as public", 200, 182, "something internal arrives"),
+    row(M::DefaultsDecide, "R30", "what a side was told counts as agreed on", 200, 3, "(R30)"),
+    row(M::Homeless, "R31", "the company's system has no address", 20, 6, "(R31)"),
+    row(M::AddressIgnored, "R31", "the address of a company case is not read", 200, 22, "another desk's (R31)"),
+    row(M::ClosedIsSolved, "R32", "every closed case counts as solved", 200, 11, "(R32)"),
+    row(M::RefusedForEver, "R33", "what is refused for good may be taken the next time", 200, 3, "rounds:"),
+    row(M::PageBelieved, "R34", "what comes in place of a file counts as the file", 5000, 3668, "does not have (R17)"),
+    row(M::ClocksBelieved, "R36", "every clock counts as right", 200, 3, "(R7)"),
+    row(M::ClaimsBelieved, "R38", "every company case counts as the connector's own", 1000, 348, "R38)"),
 ];
 
 /// The mutation that `CASEBRIDGE_MUTATION` names, for those who want to look at one.
@@ -154,8 +157,14 @@ pub(crate) fn prove() {
     assert!(unnoticed.is_empty(), "{}", unnoticed.join("\n"));
 }
 
-/// The first history in which the row's own check notices; others may have noticed before.
+/// Returns a history in which the row's own check notices: the one of the known seed, or else the first. Other checks may notice before.
 fn first_noticed(row: &Row) -> Option<Failure> {
+    assert!(row.seed < row.within, "{:?}: seed {} is not within {}", row.mutation, row.seed, row.within);
+    let known = explore(row.seed, 1, Some(row.mutation)).failures.into_iter().next();
+    if let Some(failure) = known.filter(|failure| failure.violation.contains(row.noticed)) {
+        return Some(failure);
+    }
+    println!("{:?}: seed {} is not noticed any more", row.mutation, row.seed);
     let mut first = 0;
     while first < row.within {
         let failure = explore(first, row.within - first, Some(row.mutation)).failures.into_iter().next()?;
