@@ -5,6 +5,9 @@ use std::sync::Arc;
 use casebridge::cases::{CaseSystem as _, Check, Needs, Visibility};
 use casebridge::clock::SystemClock;
 use casebridge::crm::request_tracker::RequestTrackerSettings;
+use casebridge::entities::GooglePlacement;
+use casebridge::sync::{CompanyConditions, CompanyRoute, Pattern, Placing};
+use casebridge::tasks::check_routes;
 
 use crate::server::{Server, Slot};
 
@@ -226,4 +229,27 @@ async fn a_wrong_token_and_a_wrong_address_are_told_apart() {
     let checks = server.adapter_at(&slot, "/elsewhere").check(Needs::all(Visibility::Internal)).await;
     assert_eq!(checks.len(), 1);
     assert!(failures(&checks)[0].contains("company.base_url"), "{checks:#?}");
+}
+
+/// Request Tracker removes hidden queues after it has cut a page, and the first hundred are others' here.
+#[tokio::test]
+async fn a_queue_that_a_route_names_is_found_behind_a_hundred_hidden_ones() {
+    let server = tokio::task::spawn_blocking(Server::shared).await.unwrap();
+    let slot = server.slot_behind_a_hundred();
+    let adapter = server.adapter(&slot);
+    for (name, expected) in
+        [(slot.queue.to_lowercase(), None), ("Nobody's".to_owned(), Some("there is no queue \"nobody's\""))]
+    {
+        let conditions =
+            CompanyConditions { project: vec![Pattern::new(&name)], ..CompanyConditions::default() };
+        let route = CompanyRoute { conditions, placement: GooglePlacement::default() };
+        let checks = check_routes(&adapter, &[route].into_iter().collect(), &Placing::default()).await;
+        let failed = failures(&checks);
+        match expected {
+            None => assert_eq!(failed, Vec::<String>::new(), "{name}"),
+            Some(words) => {
+                assert!(failed[0].contains(words) && failed[0].contains(&slot.queue), "{failed:?}");
+            }
+        }
+    }
 }

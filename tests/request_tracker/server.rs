@@ -203,6 +203,13 @@ impl Server {
         self.slots.get(next).expect("as many slots as tests").clone()
     }
 
+    /// A queue with more than a hundred before it, by name. `slot` takes the others first.
+    pub(crate) fn slot_behind_a_hundred(&self) -> Slot {
+        let slot = self.slots.last().expect("slots").clone();
+        assert!(self.slots.iter().filter(|other| other.queue < slot.queue).count() > 100, "{slot:?}");
+        slot
+    }
+
     /// Changes something as an administrator would: Perl that alter.pl explains. Rights count from the next request on.
     pub(crate) fn alter(&self, slot: &Slot, perl: &str) {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/request_tracker/alter.pl");

@@ -122,7 +122,7 @@ pub(super) async fn placement(client: &Client, placement: &Placement) -> Finding
     let queue = match client.queue_named(name).await {
         Ok(queue) => queue,
         Err(error) if matches!(error.status, Some(403 | 404)) => {
-            let queues = client.queues().await.unwrap_or_default();
+            let queues = client.some_queues().await.unwrap_or_default();
             let hint =
                 format!("grant the connector's user SeeQueue on it, or name one of {}", queues.join(", "));
             return Err(Trouble::failed(format!("there is no queue {name:?}, or it is not shown"), hint));

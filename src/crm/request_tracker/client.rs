@@ -116,12 +116,20 @@ impl Client {
         self.upstream.read(Call::get(format!("/REST/2.0/queue/{}", segment(name)))).await
     }
 
-    /// Returns the names of the queues that the connector's user sees, a page of them.
-    pub(super) async fn queues(&self) -> Result<Vec<String>, ApiError> {
-        let call =
-            Call::get("/REST/2.0/queues/all").query("fields", "Name").query("per_page", PAGE.to_string());
-        let page: Page = self.upstream.read(call).await?;
-        Ok(page.items.iter().filter_map(|queue| wire::text(queue, "Name")).collect())
+    /// Returns names of queues that the connector's user sees, for a message: those of the first page that shows any. The other queues are
+    /// removed after a page was cut (`AddRecord` in `RT::Queues`), so that a page may be empty, and a queue that is not listed may exist.
+    pub(super) async fn some_queues(&self) -> Result<Vec<String>, ApiError> {
+        for page in 1..=EMPTY_SEARCH_PAGES {
+            let call = Call::get("/REST/2.0/queues/all")
+                .query("fields", "Name")
+                .query("per_page", PAGE.to_string())
+                .query("page", page.to_string());
+            let page: Page = self.upstream.read(call).await?;
+            if !page.items.is_empty() {
+                return Ok(page.items.iter().filter_map(|queue| wire::text(queue, "Name")).collect());
+            }
+        }
+        Ok(Vec::new())
     }
 
     /// True if there is a user with this name.

@@ -65,17 +65,22 @@ fn members(ticket: &Value, role: &str) -> Vec<String> {
 /// Looks up the queues that routes match exactly, and the custom fields on the configured queue.
 pub(super) async fn check(client: &Client, wanted: &Wanted, terms: &Details) -> Finding {
     let failed = |error: ApiError| Trouble::from(&error);
-    let mut queues = vec![client.settings().queue.trim().to_owned()];
-    if !terms.project.is_empty() {
-        let seen = client.queues().await.map_err(failed)?;
-        let known: Vec<Vec<String>> = seen.iter().map(|name| vec![name.clone()]).collect();
-        if let Some(trouble) = unknown("queue", terms.project.iter().map(String::as_str), &known) {
-            return Err(trouble);
+    let configured = vec![client.settings().queue.trim().to_owned()];
+    let names = if terms.project.is_empty() { &configured } else { &terms.project };
+    let (mut queues, mut missing) = (Vec::new(), Vec::new());
+    for name in names {
+        match client.queue_named(name).await {
+            Ok(queue) => queues.push((name, queue)),
+            Err(error) if matches!(error.status, Some(403 | 404)) => missing.push(name.as_str()),
+            Err(error) => return Err(failed(error)),
         }
-        queues = seen.into_iter().filter(|name| terms.project.contains(&name.to_lowercase())).collect();
     }
-    for queue in &queues {
-        let found = client.queue_named(queue).await.map_err(failed)?;
+    if !missing.is_empty() {
+        let shown = client.some_queues().await.map_err(failed)?;
+        let shown: Vec<Vec<String>> = shown.into_iter().map(|name| vec![name]).collect();
+        unknown("queue", missing, &shown).map_or(Ok(()), Err)?;
+    }
+    for (queue, found) in queues {
         let known = found.get("TicketCustomFields").and_then(Value::as_array);
         let known: Vec<Vec<String>> = known
             .into_iter()
