@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use casebridge::cases::{
-    Annotated, Annotation, ApiErrorKind, CaseLink, CaseSystem, Closing, Download, NewAttachment, NewCase,
-    NewComment, Placement, Visibility,
+    Annotated, Annotation, ApiErrorKind, CaseLink, CaseSystem, Closing, Comment, Download, NewAttachment,
+    NewCase, NewComment, Placement, Visibility,
 };
 use casebridge::clock::{Clock as _, SystemClock};
 use casebridge::crm::request_tracker::{RequestTracker, RequestTrackerSettings};
 use casebridge::entities::{Priority, PriorityReading};
+use casebridge::telemetry::Metrics;
 use chrono::{DateTime, TimeDelta, TimeZone as _, Utc};
 use futures_util::TryStreamExt as _;
 use serde_json::json;
@@ -675,4 +676,44 @@ async fn a_ticket_refers_to_its_google_case_once_and_keeps_its_other_links() {
     assert_eq!(rt.adapter.comments(&id, None).await.unwrap(), []);
     let label = Annotation::Label { label: "x".to_owned(), present: true };
     assert_eq!(rt.adapter.annotate(&id, &label).await.unwrap_err().kind, ApiErrorKind::Unsupported);
+}
+
+/// What belongs to messages that the connector sees is asked for by their IDs: one call, where a listing that may hide something takes three.
+#[tokio::test]
+async fn a_short_ticket_is_read_in_five_calls() {
+    let server = tokio::task::spawn_blocking(Server::shared).await.unwrap();
+    let (slot, jane, metrics) = (server.slot(), server.jane(), Metrics::shared());
+    let adapter = server.counted_adapter(&slot, metrics.clone());
+    let ticket = jane.creates(&slot.queue, "Five calls", "the first message", false).await;
+    for number in 1..=3 {
+        jane.writes(&ticket, true, "text/plain", &format!("reply {number}")).await;
+    }
+    jane.attaches(&ticket, true, "log.txt", b"all of it").await;
+    let calls = || {
+        let text = metrics.render();
+        let counts = text.lines().filter(|line| line.starts_with("casebridge_upstream_calls_total{"));
+        counts.map(|line| line.rsplit(' ').next().unwrap().parse::<u32>().unwrap()).sum::<u32>()
+    };
+    let before = calls();
+    let content = adapter.content(&ticket, None).await.unwrap();
+    assert_eq!((content.comments.len(), content.attachments.len()), (3, 1));
+    assert_eq!(calls() - before, 5);
+}
+
+#[tokio::test]
+async fn the_messages_of_a_long_ticket_are_all_read() {
+    let server = tokio::task::spawn_blocking(Server::shared).await.unwrap();
+    let (slot, jane) = (server.slot(), server.jane());
+    let adapter = server.adapter(&slot);
+    let ticket = jane.creates(&slot.queue, "Long", "the first message", false).await;
+    // One more than are asked for by ID, and one more.
+    for number in 1..=41 {
+        jane.writes(&ticket, number % 2 == 0, "text/plain", &format!("message {number}")).await;
+        if number >= 39 {
+            let content = adapter.content(&ticket, None).await.unwrap();
+            assert_eq!(content.comments.len(), number);
+            let expected = |comment: &Comment| comment.body == format!("message {number}");
+            assert!(content.comments.iter().any(expected), "{number}");
+        }
+    }
 }

@@ -24,7 +24,7 @@ use tokio::net::TcpSocket;
 
 const SERVER: &str = "/usr/share/request-tracker5/libexec/rt-server";
 /// Tests that may share a server.
-const SLOTS: usize = 220;
+const SLOTS: usize = 223;
 /// The numbers of the five levels.
 pub(crate) const NUMBERS: [u8; 5] = [100, 75, 50, 25, 0];
 
@@ -238,12 +238,17 @@ impl Server {
         settings: RequestTrackerSettings,
         clock: SharedClock,
     ) -> RequestTracker {
-        self.connect(slot, settings, clock, "")
+        self.connect(slot, settings, clock, "", Metrics::shared())
+    }
+
+    /// The same with the number of calls in `metrics`.
+    pub(crate) fn counted_adapter(&self, slot: &Slot, metrics: Arc<Metrics>) -> RequestTracker {
+        self.connect(slot, Self::settings(slot), Arc::new(SystemClock), "", metrics)
     }
 
     /// The same with an address that is wrong by a path.
     pub(crate) fn adapter_at(&self, slot: &Slot, path: &str) -> RequestTracker {
-        self.connect(slot, Self::settings(slot), Arc::new(SystemClock), path)
+        self.connect(slot, Self::settings(slot), Arc::new(SystemClock), path, Metrics::shared())
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "as the other parts take it")]
@@ -253,6 +258,7 @@ impl Server {
         settings: RequestTrackerSettings,
         clock: SharedClock,
         path: &str,
+        metrics: Arc<Metrics>,
     ) -> RequestTracker {
         assert_eq!(settings.problems(), Vec::<String>::new());
         let words = PriorityWords::new(NUMBERS.map(|number| number.to_string())).unwrap();
@@ -270,7 +276,7 @@ impl Server {
             download_hosts: Vec::new(),
         };
         let credentials = settings.credentials(&slot.token, &"http://localhost".parse().unwrap()).unwrap();
-        let upstream = Upstream::new(upstream, credentials, clock.clone(), Metrics::shared()).unwrap();
+        let upstream = Upstream::new(upstream, credentials, clock.clone(), metrics).unwrap();
         RequestTracker::new(settings, words, upstream)
     }
 

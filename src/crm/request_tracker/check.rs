@@ -337,7 +337,7 @@ async fn file(client: &Client, newest: Option<u64>) -> Finding {
     let Some(ticket) = page.items.first().and_then(|ticket| wire::text(ticket, "id")) else {
         return untried();
     };
-    let parts = client.parts(&ticket, None).await.map_err(|error| failed(&error, advice))?;
+    let parts = client.all_parts(&ticket, None).await.map_err(|error| failed(&error, advice))?;
     let size = |part: &Value| wire::text(part, "ContentLength")?.parse::<u64>().ok();
     let files = parts.iter().filter(|part| file_name(part).is_some());
     let smallest = files

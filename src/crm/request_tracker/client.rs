@@ -21,6 +21,9 @@ const MOST_PAGES: usize = 10_000;
 /// empty before the end.
 const EMPTY_PAGES: usize = 2;
 
+/// Number of transactions whose parts are asked for by ID. Each takes some 100 bytes of an address, and web servers take 8,000.
+const ASKED_BY_ID: usize = 40;
+
 /// Number of empty pages that end a search without a total: see [`Page::total`].
 const EMPTY_SEARCH_PAGES: usize = 5;
 
@@ -44,6 +47,20 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 
 fn segment(text: &str) -> String {
     utf8_percent_encode(text, SEGMENT).to_string()
+}
+
+/// Items that Request Tracker removes from a listing after it has cut the pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hidden {
+    /// A page may be short or empty before the end.
+    Possible,
+    /// The page that is not full is the last one.
+    None,
+}
+
+/// Path of the listing of a ticket's attachments.
+fn attachments(ticket: &str) -> String {
+    format!("/REST/2.0/ticket/{}/attachments", segment(ticket))
 }
 
 pub(super) struct Client {
@@ -343,58 +360,79 @@ impl Client {
         Ok(page.items)
     }
 
-    /// Reads the parts without a file name of these transactions, with their contents.
+    /// Reads the parts without a file name of these transactions, which the connector's user sees, with their contents.
     pub(super) async fn texts_of(&self, transactions: &[&str]) -> Result<Vec<Value>, ApiError> {
-        if transactions.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut query: Vec<Value> = transactions
-            .iter()
-            .map(|id| json!({"field": "TransactionId", "value": id, "entry_aggregator": "OR"}))
-            .collect();
-        query.push(no_file_name());
-        self.parts_at("/REST/2.0/attachments", Some(Value::Array(query).to_string()), TEXT_FIELDS, None).await
+        self.parts_by_id(transactions, Some(no_file_name()), TEXT_FIELDS).await
     }
 
     /// Reads the parts of one transaction.
     pub(super) async fn parts_of(&self, transaction: &str) -> Result<Vec<Value>, ApiError> {
         let path = format!("/REST/2.0/transaction/{transaction}/attachments");
-        self.parts_at(&path, None, PART_FIELDS, None).await
+        self.newest_first(&path, None, Hidden::Possible, |call| call.query("fields", PART_FIELDS)).await
     }
 
-    /// Reads the parts of a ticket's messages that have no file name, with their contents, back to `since`.
-    pub(super) async fn texts(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Value>, ApiError> {
-        let query = json!([no_file_name()]).to_string();
-        self.parts_at(
-            &format!("/REST/2.0/ticket/{}/attachments", segment(id)),
-            Some(query),
-            TEXT_FIELDS,
-            since,
-        )
+    /// Reads the parts of a ticket's messages that have no file name, with their contents, back to `since`. `transactions` are the IDs of the
+    /// messages, which the connector's user sees.
+    pub(super) async fn texts(
+        &self,
+        id: &str,
+        since: Option<DateTime<Utc>>,
+        transactions: &[&str],
+    ) -> Result<Vec<Value>, ApiError> {
+        if transactions.len() <= ASKED_BY_ID {
+            return self.texts_of(transactions).await;
+        }
+        let query = Value::Array(vec![no_file_name()]).to_string();
+        self.newest_first(&attachments(id), since, Hidden::Possible, |call| {
+            call.query("fields", TEXT_FIELDS).query("query", query.as_str())
+        })
         .await
     }
 
-    /// Reads the parts of a ticket's messages, without their contents, back to `since`.
-    pub(super) async fn parts(&self, id: &str, since: Option<DateTime<Utc>>) -> Result<Vec<Value>, ApiError> {
-        self.parts_at(&format!("/REST/2.0/ticket/{}/attachments", segment(id)), None, PART_FIELDS, since)
+    /// Reads the parts of a ticket's messages, without their contents, as [`Self::texts`].
+    pub(super) async fn parts(
+        &self,
+        id: &str,
+        since: Option<DateTime<Utc>>,
+        transactions: &[&str],
+    ) -> Result<Vec<Value>, ApiError> {
+        if transactions.len() <= ASKED_BY_ID {
+            return self.parts_by_id(transactions, None, PART_FIELDS).await;
+        }
+        self.all_parts(id, since).await
+    }
+
+    /// Reads the parts of all of a ticket's transactions, without their contents, back to `since`.
+    pub(super) async fn all_parts(
+        &self,
+        id: &str,
+        since: Option<DateTime<Utc>>,
+    ) -> Result<Vec<Value>, ApiError> {
+        self.newest_first(&attachments(id), since, Hidden::Possible, |call| call.query("fields", PART_FIELDS))
             .await
     }
 
-    async fn parts_at(
+    /// Reads the parts of these transactions. A part is shown if its transaction is (`AddRecord` in `RT::Attachments`), so that none is hidden.
+    async fn parts_by_id(
         &self,
-        path: &str,
-        query: Option<String>,
+        transactions: &[&str],
+        filter: Option<Value>,
         fields: &str,
-        since: Option<DateTime<Utc>>,
     ) -> Result<Vec<Value>, ApiError> {
-        self.newest_first(path, since, |call| {
-            let call = call.query("fields", fields);
-            match &query {
-                Some(query) => call.query("query", query.as_str()),
-                None => call,
-            }
-        })
-        .await
+        let mut found = Vec::new();
+        for some in transactions.chunks(ASKED_BY_ID) {
+            let ids = some
+                .iter()
+                .map(|id| json!({"field": "TransactionId", "value": id, "entry_aggregator": "OR"}));
+            let query = Value::Array(ids.chain(filter.clone()).collect()).to_string();
+            let parts = self
+                .newest_first("/REST/2.0/attachments", None, Hidden::None, |call| {
+                    call.query("fields", fields).query("query", query.as_str())
+                })
+                .await?;
+            found.extend(parts);
+        }
+        Ok(found)
     }
 
     /// Reads the transactions of a ticket, back to `since`.
@@ -403,7 +441,8 @@ impl Client {
         id: &str,
         since: Option<DateTime<Utc>>,
     ) -> Result<Vec<Value>, ApiError> {
-        self.newest_first(&format!("/REST/2.0/ticket/{}/history", segment(id)), since, |call| {
+        let path = format!("/REST/2.0/ticket/{}/history", segment(id));
+        self.newest_first(&path, since, Hidden::Possible, |call| {
             call.query("fields", "Type,Creator,Created,Data,OldValue,NewValue")
                 .query("fields[Creator]", "RealName")
         })
@@ -416,6 +455,7 @@ impl Client {
         &self,
         path: &str,
         since: Option<DateTime<Utc>>,
+        hidden: Hidden,
         with: impl Fn(Call) -> Call,
     ) -> Result<Vec<Value>, ApiError> {
         let (mut found, mut listing) = (Vec::new(), Listing::default());
@@ -429,6 +469,7 @@ impl Client {
                 .query("page", page.to_string());
             let page: Page = self.upstream.read_page(with(call), &mut listing).await?;
             empty = if page.items.is_empty() { empty + 1 } else { 0 };
+            let is_final = hidden == Hidden::None && page.items.len() < PAGE;
             let is_past = since.is_some_and(|since| {
                 page.items.last().and_then(|item| wire::time(item, "Created")).is_some_and(|at| at < since)
             });
@@ -442,7 +483,7 @@ impl Client {
                     "the listing brings the same page again and again",
                 ));
             }
-            if is_past || empty >= EMPTY_PAGES {
+            if is_final || is_past || empty >= EMPTY_PAGES {
                 return Ok(found);
             }
         }
@@ -492,7 +533,7 @@ impl Client {
 
     /// Reports if the ticket's own listing has an attachment.
     pub(super) async fn is_listed(&self, ticket: &str, attachment: &str) -> Result<bool, ApiError> {
-        let call = Call::get(format!("/REST/2.0/ticket/{}/attachments", segment(ticket)))
+        let call = Call::get(attachments(ticket))
             .query("query", json!([{ "field": "id", "value": attachment }]).to_string());
         let page: Page = self.upstream.read(call).await?;
         Ok(page.items.iter().any(|part| wire::text(part, "id").as_deref() == Some(attachment)))

@@ -372,6 +372,12 @@ impl RequestTracker {
         }
     }
 
+    /// Returns the IDs of the transactions that are messages of people.
+    fn messages(transactions: &BTreeMap<String, Value>) -> Vec<&str> {
+        let messages = transactions.iter().filter(|(_, found)| Self::visibility(found).is_some());
+        messages.map(|(id, _)| id.as_str()).collect()
+    }
+
     /// Adds a comment or a reply to a ticket. Returns the ID of the new transaction.
     async fn write(
         &self,
@@ -405,7 +411,7 @@ impl RequestTracker {
         since: Option<DateTime<Utc>>,
         transactions: &BTreeMap<String, Value>,
     ) -> Result<Vec<Comment>, ApiError> {
-        let parts = self.client.texts(id, since).await?;
+        let parts = self.client.texts(id, since, &Self::messages(transactions)).await?;
         let mut comments = Vec::new();
         for (transaction, text) in readings(&parts) {
             let Some(found) = transactions.get(&transaction) else { continue };
@@ -434,7 +440,7 @@ impl RequestTracker {
         since: Option<DateTime<Utc>>,
         transactions: &BTreeMap<String, Value>,
     ) -> Result<Vec<Attachment>, ApiError> {
-        let parts = self.client.parts(id, since).await?;
+        let parts = self.client.parts(id, since, &Self::messages(transactions)).await?;
         let cut = cut_files(&parts, transactions.values());
         let mut attachments = Vec::new();
         for part in &parts {
