@@ -155,7 +155,10 @@ impl Server {
             "1000000",
         ];
         let program = [under, &server].concat();
-        let process = watched(self.command("bash"), &self.folder, &program);
+        let mut shell = self.command("bash");
+        let modules = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/request_tracker");
+        shell.env("PERL5LIB", modules).env("PERL5OPT", "-MRememberedHashes");
+        let process = watched(shell, &self.folder, &program);
         *self.process.lock().unwrap() = Some(process);
         let begun = Instant::now();
         while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
