@@ -5,6 +5,10 @@
     reason = "a test fails by panicking, in its support code as well as in the test function"
 )]
 
+/// Takes less processor time than the system's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod alerts;
 mod architecture;
 mod callers;
