@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
@@ -44,7 +44,9 @@ pub(crate) fn router() -> Router {
         )
         .route(
             "/REST/2.0/attachments",
-            get(|request: Request| async move { paged(&request, &[part(1, 5, "", "about it")]) }),
+            get(|Query(asked): Query<Vec<(String, String)>>, request: Request| async move {
+                paged(&request, &parts_asked_for(&asked))
+            }),
         )
         .route(
             "/REST/2.0/ticket",
@@ -53,16 +55,7 @@ pub(crate) fn router() -> Router {
         .route("/REST/2.0/ticket/{id}", get(one_ticket).put(change))
         .route(
             "/REST/2.0/ticket/{id}/attachments",
-            get(|request: Request| async move {
-                paged(
-                    &request,
-                    &[
-                        part(3, 7, "log.txt", "a log"),
-                        part(2, 6, "", "Have you tried?"),
-                        part(1, 5, "", "about it"),
-                    ],
-                )
-            }),
+            get(|request: Request| async move { paged(&request, &parts()) }),
         )
         .route(
             "/REST/2.0/ticket/{id}/history",
@@ -85,6 +78,26 @@ pub(crate) fn router() -> Router {
             get(|| async { Json(json!({ "id": 3, "Filename": "log.txt", "Content": "YSBsb2c=\n" })) }),
         )
         .with_state(Arc::new(Mutex::new(ticket)))
+}
+
+/// All parts of the ticket's messages, newest first.
+fn parts() -> [Value; 3] {
+    [part(3, 7, "log.txt", "a log"), part(2, 6, "", "Have you tried?"), part(1, 5, "", "about it")]
+}
+
+/// Those of some transactions, and without a file name if the query asks for that.
+fn parts_asked_for(asked: &[(String, String)]) -> Vec<Value> {
+    let query = asked.iter().find(|(name, _)| name == "query").map_or("[]", |(_, query)| query.as_str());
+    let conditions: Vec<Value> = serde_json::from_str(query).unwrap_or_default();
+    let of = |field: &str| {
+        conditions.iter().filter(move |condition| condition["field"] == field).collect::<Vec<_>>()
+    };
+    let (transactions, names) = (of("TransactionId"), of("Filename"));
+    let is_asked_for = |part: &Value| {
+        transactions.iter().any(|condition| condition["value"] == part["TransactionId"]["id"])
+            && (names.is_empty() || part["Filename"] == "")
+    };
+    parts().into_iter().filter(is_asked_for).collect()
 }
 
 fn part(id: u64, transaction: u64, name: &str, content: &str) -> Value {
