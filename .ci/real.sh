@@ -14,14 +14,13 @@ done
 suites() { cargo test --locked --profile "${CASEBRIDGE_PROFILE:-dev}" --no-fail-fast "$@"; }
 
 suites --no-run --test clients --test clocks --test gcloud --test namespaces --test request_tracker
-# The two long ones beside each other, and more tests of each than there are cores, since they wait for servers.
+# The two long ones beside each other, since both wait for servers.
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-suites --test gcloud -- --test-threads=4 >"$log" 2>&1 &
+suites --test gcloud >"$log" 2>&1 &
 gcloud=$!
 status=0
-suites --test clients --test clocks --test namespaces || status=$?
-suites --test request_tracker -- --test-threads=4 || status=$?
+suites --test clients --test clocks --test namespaces --test request_tracker || status=$?
 wait "$gcloud" || status=$?
 cat "$log"
 exit "$status"
