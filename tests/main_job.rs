@@ -43,8 +43,8 @@ mod servicenow {
 /// until the tokens were renewed three times, since a fast machine is done before.
 async fn across_expiring_tokens(crm: &dyn Crm) {
     let crm = Renewing::new(crm);
-    let mut played = what_travels!(&crm);
-    for _ in 0..10 {
+    let mut played = 0;
+    for _ in 0..=10 {
         if crm.renewals() < 3 {
             played = what_travels!(&crm);
         }

@@ -23,9 +23,18 @@ pub mod titles;
 pub mod travel;
 pub mod turn;
 
+use std::pin::Pin;
+
 use crate::harness::crm::{Description, Need};
 
 pub use crate::{main_job_over, played_of, tests_of, what_travels};
+
+/// Makes a future on the heap. Without optimisation, the stack of a function has a place for each future that it makes, and the scenarios
+/// together are larger than a stack.
+#[doc(hidden)]
+pub fn on_the_heap<F: Future>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
+    Box::pin(make())
+}
 
 /// The table: hands the scenarios, each with its module and its needs, to a macro, behind what that macro is to be told.
 #[doc(hidden)]
@@ -189,7 +198,7 @@ macro_rules! played_of {
                 && !needs.contains(&$crate::harness::crm::Need::Faults);
             if (whole || travels) && description.lacks_any(needs).is_empty() {
                 println!("{}", stringify!($name));
-                $crate::main_job::$module::$name(crm).await;
+                $crate::main_job::on_the_heap(|| $crate::main_job::$module::$name(crm)).await;
                 played += 1;
             }
         )*
