@@ -1,4 +1,5 @@
-//! Chance, decided by a seed: the same on every machine, in every version of every library.
+//! Chance, decided by a seed: the same on every machine, in every version of every library. Inlined, so that it is optimised where its
+//! caller is: the simulation hashes all that happens.
 
 /// A small generator (`SplitMix64`).
 #[derive(Debug, Clone)]
@@ -6,6 +7,7 @@ pub struct Dice(u64);
 
 impl Dice {
     /// Dice that depend on all of `parts`, and on nothing else.
+    #[inline]
     pub fn of(parts: &[u64]) -> Self {
         let mut dice = Self(0x9e37_79b9_7f4a_7c15);
         for part in parts {
@@ -15,6 +17,7 @@ impl Dice {
         dice
     }
 
+    #[inline]
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -24,20 +27,24 @@ impl Dice {
     }
 
     /// A number less than `n`.
+    #[inline]
     pub fn below(&mut self, n: u64) -> u64 {
         self.next() % n.max(1)
     }
 
     /// A number from `from` to `to`, both included.
+    #[inline]
     pub fn range(&mut self, from: i64, to: i64) -> i64 {
         let span = u64::try_from(to - from).unwrap_or(0) + 1;
         from + i64::try_from(self.below(span)).unwrap_or(0)
     }
 
+    #[inline]
     pub fn index(&mut self, n: usize) -> usize {
         usize::try_from(self.below(n as u64)).unwrap_or(0)
     }
 
+    #[inline]
     pub fn percent(&mut self, chance: u32) -> bool {
         self.below(100) < u64::from(chance)
     }
@@ -48,6 +55,7 @@ impl Dice {
 }
 
 /// A hash that is the same everywhere (FNV-1a).
+#[inline]
 pub fn hash(bytes: &[u8]) -> u64 {
     bytes
         .iter()
