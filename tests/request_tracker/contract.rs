@@ -678,7 +678,8 @@ async fn a_ticket_refers_to_its_google_case_once_and_keeps_its_other_links() {
     assert_eq!(rt.adapter.annotate(&id, &label).await.unwrap_err().kind, ApiErrorKind::Unsupported);
 }
 
-/// What belongs to messages that the connector sees is asked for by their IDs: one call, where a listing that may hide something takes three.
+/// Counts the calls for a ticket with few messages. The parts of visible messages are read by ID, with one call for texts and one for files:
+/// none of them can be hidden. The history takes three, since a listing that may hide items ends only after two empty pages.
 #[tokio::test]
 async fn a_short_ticket_is_read_in_five_calls() {
     let server = tokio::task::spawn_blocking(Server::shared).await.unwrap();
