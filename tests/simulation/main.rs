@@ -97,6 +97,7 @@ fn replay() {
     let verdict = run(&history, Options { verbose: true, mutation: mutation::chosen() });
     println!("{}\n{}\n{:?}", verdict.log, shorten::as_rust(&history), verdict.violation);
     assert!(!verdict.log.is_empty(), "nothing happened");
+    assert_eq!(verdict.violation, None, "seed {seed}");
 }
 
 /// What goes wrong how often in `CASEBRIDGE_SURVEY` histories, with the first seed of each kind: for those who hunt.
