@@ -390,10 +390,12 @@ fn copied_comment(
     // A message has an order among comments by its time only, and another one as a comment.
     let coarse = world.traits(from).resolution > 0;
     let has_two_times = note.mail.as_ref().is_some_and(|mail| mail.is_comment() || coarse);
+    // A part that somebody deleted before the connector knew of it is written again.
+    let is_again = deleted_unseen(world, side, id);
     let Some(card) = world.systems[side].card_mut(id) else { return };
     let tally = &mut card.tally;
     // What was refused on its own account comes when it can, after what was not; and what was not marked as public.
-    let free = tally.refused.contains(&source) || unordered || note.unknowable || has_two_times;
+    let free = tally.refused.contains(&source) || unordered || note.unknowable || has_two_times || is_again;
     let out_of_order = !free && (source, part) < tally.newest_source;
     tally.newest_source = tally.newest_source.max((source, part));
     let so_far = tally.texts.entry(source).or_default();
@@ -743,7 +745,7 @@ fn without_title(text: &str) -> &str {
 }
 
 /// Returns true if both titles are equal, or one is the other as it was cut for a system.
-fn is_same_title(one: &str, other: &str) -> bool {
+pub(crate) fn is_same_title(one: &str, other: &str) -> bool {
     let is_cut =
         |cut: &str, whole: &str| cut.strip_suffix('…').is_some_and(|beginning| whole.starts_with(beginning));
     one == other || is_cut(one, other) || is_cut(other, one)

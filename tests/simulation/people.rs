@@ -422,16 +422,18 @@ impl World {
         if id == into || survivor.merged_into.is_some() {
             return None;
         }
+        let survivor_title = survivor.title.clone();
         let merged = self.systems[Company].living(&id)?;
         if merged.closed {
             return None;
         }
-        // A title that is not carried yet stays on its own side: the case that the pair goes on with has one of its own (R32).
-        let title = merged.title.clone();
+        // The case that the pair goes on with has a title of its own, and one that is not carried yet stays on its own side (R32).
+        let titles = [merged.title.clone(), survivor_title];
         let google =
             self.shelf.of(Company, &id).and_then(|mapping| mapping.case_id(Google).map(str::to_owned));
         if let Some(google) = google.and_then(|google| self.systems[Google].card_mut(&google)) {
-            google.tally.retitled_unknown |= google.title != title;
+            let is_shared = titles.iter().all(|title| check::is_same_title(&google.title, title));
+            google.tally.retitled_unknown |= !is_shared;
         }
         self.change(Company, &id, |card| {
             card.closed = true;

@@ -605,6 +605,7 @@ impl Store for StorePort {
             check::agreed(world, before.as_ref(), &mapping);
             world.note("stores", || describe(&mapping));
             check::stored(world, before.as_ref(), &mapping);
+            shown::stored(world, &mapping);
             Ok(mapping)
         })
         .await

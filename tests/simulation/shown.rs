@@ -81,6 +81,18 @@ pub(crate) fn begins(world: &mut World, id: &str, annotation: &Annotation) {
     }
 }
 
+/// The connector stores a mapping. It knows a label as its own from the record of its write on, though it may die before it sends it.
+pub(crate) fn stored(world: &mut World, mapping: &CaseMapping) {
+    let label =
+        mapping.state.shown.label.unanswered.as_ref().and_then(|unanswered| unanswered.value.as_ref());
+    if label.is_some()
+        && let Some(id) = mapping.case_id(Company)
+        && let Some(card) = world.systems[Company].card_mut(id)
+    {
+        card.shown.tally.is_ours = true;
+    }
+}
+
 /// An annotation was answered, or not. What was not written for a while may be written hours later.
 pub(crate) fn ends(
     world: &mut World,
