@@ -194,7 +194,8 @@ fn due(mapping: &CaseMapping, side: Side, earliest: DateTime<Utc>) -> DateTime<U
     }
 }
 
-/// Queues the sync for that second. If the sync of this second has run already, queues it for the next one.
+/// Queues the sync for that second. If the sync of this second has run already, queues it for the next one. The clock is read again: if it
+/// was set back since `now`, the sync is not put off by as much.
 async fn queue_at(
     deps: &Deps,
     case: &FirstSeen,
@@ -204,7 +205,9 @@ async fn queue_at(
     let queue = async |due: DateTime<Utc>| {
         let reason = format!("push {}", due.timestamp());
         let named = Named { hinted: true, ..Named::of(case.id()) };
-        queue_case(deps, case.side(), named, &reason, Some(due).filter(|due| *due > now)).await
+        let latest = deps.clock.now() + MOST_AHEAD;
+        let not_before = Some(due).filter(|due| *due > now && *due <= latest);
+        queue_case(deps, case.side(), named, &reason, not_before).await
     };
     match queue(due).await? {
         Enqueued::AlreadyExists if due <= now => queue(due + APART).await,
