@@ -6,7 +6,7 @@ use crate::generate;
 use crate::history::About::Case;
 use crate::history::Clock::Host;
 use crate::history::Deed::*;
-use crate::history::DeskDeed::Watch;
+use crate::history::DeskDeed::{Raise, Relabel, Subscribe, Watch};
 use crate::history::ExtraDeed::{Escalate, Label, Mail};
 use crate::history::ExtraDeed::{Escalate, Label, Mail};
 use crate::history::FileKind::*;
@@ -2770,6 +2770,111 @@ fn titles_that_were_equal_before_a_merge_differ_after_it() {
             Step { at: 2679541631, what: Cron(PollGoogle), salt: 2912213566702908987 },
             Step { at: 2679546966, what: Person(Merge { case: 0, into: 1 }), salt: 2382240429955578242 },
             Step { at: 2679829514, what: Person(Flag { case: 1 }), salt: 3177599689597880635 },
+        ],
+    });
+}
+
+/// The notice that a case was not escalated got no answer, and the case was closed: nothing would have sent or forgotten it any more (R13).
+/// Seed 50739.
+#[test]
+fn a_notice_without_an_answer_is_forgotten_once_the_case_is_closed() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 50739,
+            google: Traits {
+                comment_when_closed: true,
+                lag: 20,
+                stale: 5,
+                control_characters: true,
+                renames_files: true,
+                tells_limit: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                comment_when_closed: true,
+                knows_connector: true,
+                settles: 66,
+                resolution: 1,
+                control_characters: true,
+                ..Traits::BEFORE
+            },
+            clock_offset: -959,
+            deadline: 159,
+            lease: 219,
+            desk: Desk { escalation: true, routes: true, subscribers: true, ..Desk::OFF },
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 23134,
+                what: Person(Create { side: Google, flagged: true, priority: 3, words: Short }),
+                salt: 3980814537125063212,
+            },
+            Step { at: 60198, what: Cron(PollGoogle), salt: 15144469176793294817 },
+            Step { at: 120439, what: Cron(PollGoogle), salt: 17614322702256371711 },
+            Step {
+                at: 149595,
+                what: Person(Create { side: Company, flagged: true, priority: 2, words: Short }),
+                salt: 7662133866456743409,
+            },
+            Step { at: 180986, what: Cron(PollCompany), salt: 14824891128981064745 },
+            Step { at: 181316, what: Cron(PollGoogle), salt: 13984034244596263130 },
+            Step {
+                at: 187730,
+                what: Person(Desk(Raise { case: 0, known: true })),
+                salt: 12986202649433049822,
+            },
+            Step {
+                at: 207675,
+                what: Trouble { part: GoogleApi, trouble: Unanswered(80), seconds: 125 },
+                salt: 7357621301026380513,
+            },
+            Step { at: 238432, what: Person(Desk(Relabel { case: 0 })), salt: 2298570045926347926 },
+            Step { at: 240352, what: Cron(PollCompany), salt: 18090806949084838259 },
+            Step {
+                at: 286266,
+                what: Trouble { part: GoogleApi, trouble: Late(67), seconds: 215 },
+                salt: 17667766969609652529,
+            },
+            Step { at: 298923, what: Crash { instance: 1, awaits: 58 }, salt: 12007915861222047616 },
+            Step { at: 301360, what: Cron(PollCompany), salt: 9654267047922741193 },
+            Step { at: 301782, what: Cron(PollGoogle), salt: 14872573281149930425 },
+            Step {
+                at: 334227,
+                what: Person(Create { side: Google, flagged: true, priority: 0, words: Short }),
+                salt: 10329470910684861957,
+            },
+            Step {
+                at: 334227,
+                what: Trouble { part: CompanyApi, trouble: Late(60), seconds: 67 },
+                salt: 14222282838133052557,
+            },
+            Step { at: 360082, what: Cron(PollGoogle), salt: 8180840001621136714 },
+            Step {
+                at: 363337,
+                what: Person(Desk(Subscribe { case: 2, who: 4, on: true })),
+                salt: 18341155615768498158,
+            },
+            Step {
+                at: 388179,
+                what: Person(Comment { case: 2, side: Google, words: Short, internal: false }),
+                salt: 13767914221314982104,
+            },
+            Step {
+                at: 396363,
+                what: Trouble { part: CompanyApi, trouble: Unanswered(33), seconds: 419 },
+                salt: 7029280920912512558,
+            },
+            Step { at: 420235, what: Cron(PollGoogle), salt: 1685442740036810710 },
+            Step { at: 421423, what: Cron(PollCompany), salt: 12097378532184550430 },
+            Step {
+                at: 688331,
+                what: Person(Desk(Raise { case: 2, known: true })),
+                salt: 17969269807298258096,
+            },
+            Step { at: 720366, what: Cron(PollCompany), salt: 7556502423773194119 },
+            Step { at: 769907, what: Person(Close { case: 2, side: Company }), salt: 13731469577486759728 },
         ],
     });
 }

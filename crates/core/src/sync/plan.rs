@@ -510,7 +510,8 @@ impl<'a> Planner<'a> {
             }
             Source::Notice(Notice::NotEscalated) => {
                 let escalation = &self.pair.mapping.state.escalation;
-                escalation.raised && escalation.problem.is_some()
+                let is_open = !Side::BOTH.into_iter().any(|side| self.pair.snapshot(side).case.closed);
+                escalation.raised && escalation.problem.is_some() && is_open
             }
             // `edits` decides about a note.
             Source::Description { .. }
