@@ -7,11 +7,11 @@ use crate::history::About::Case;
 use crate::history::Clock::Host;
 use crate::history::Deed::*;
 use crate::history::DeskDeed::{Raise, Relabel, Subscribe, Watch};
-use crate::history::ExtraDeed::{Escalate, Label, Mail};
-use crate::history::ExtraDeed::{Escalate, Label, Mail};
+use crate::history::ExtraDeed::{Escalate, Label, Mail, Rewrite};
 use crate::history::FileKind::*;
 use crate::history::Part::*;
 use crate::history::Place::List;
+use crate::history::Rewrite::{Anew, Back};
 use crate::history::Trouble::*;
 use crate::history::What::*;
 use crate::history::Words::*;
@@ -2411,247 +2411,6 @@ fn a_label_whose_addition_was_recorded_and_never_sent_counts_as_the_connectors()
     });
 }
 
-/// Both titles were equal, and the case that the pair went on with had one of its own (R32). Seed 25733 once more, a mistake of the check.
-#[test]
-fn titles_that_were_equal_before_a_merge_differ_after_it() {
-    goes_well(&History {
-        setting: Setting {
-            seed: 25733,
-            google: Traits {
-                settles: 65,
-                lag: 60,
-                stale: 20,
-                skew: 5,
-                control_characters: true,
-                renames_files: true,
-                tells_limit: true,
-                knows_creator: false,
-                default_priority: true,
-                ..Traits::BEFORE
-            },
-            company: Traits {
-                reopen: true,
-                comment_when_closed: true,
-                settles: 75,
-                lag: 20,
-                resolution: 60,
-                limit: 400,
-                control_characters: true,
-                idempotent: true,
-                tells_limit: true,
-                tells_identity: true,
-                scopes: 1,
-                unholdable: Some(1),
-                ..Traits::BEFORE
-            },
-            internal_copies: true,
-            late: 20,
-            twice: 25,
-            deadline: 89,
-            lease: 149,
-            give_up_after: 180,
-            extras: Extras { link: Some(List), moves: true, edits: true, ..Extras::OFF },
-            ..Setting::BEFORE
-        },
-        steps: vec![
-            Step {
-                at: 239729,
-                what: Person(Create { side: Google, flagged: false, priority: 4, words: Short }),
-                salt: 17508595179790182056,
-            },
-            Step {
-                at: 241289,
-                what: Person(Create { side: Company, flagged: false, priority: 0, words: Quotation(4) }),
-                salt: 5534176497106661952,
-            },
-            Step { at: 360077, what: Cron(PollGoogle), salt: 15218500458760869244 },
-            Step {
-                at: 607134,
-                what: Person(Retitle { case: 0, side: Google, long: false }),
-                salt: 1085939146834378126,
-            },
-            Step { at: 2679541631, what: Cron(PollGoogle), salt: 2912213566702908987 },
-            Step { at: 2679546966, what: Person(Merge { case: 0, into: 1 }), salt: 2382240429955578242 },
-            Step { at: 2679829514, what: Person(Flag { case: 1 }), salt: 3177599689597880635 },
-        ],
-    });
-}
-
-/// The process died before it learned that a part had arrived, and somebody deleted that part (R11, R13). Seed 38340, a mistake of the check.
-#[test]
-fn a_part_that_was_deleted_before_it_was_known_comes_again_after_later_ones() {
-    goes_well(&History {
-        setting: Setting {
-            seed: 38340,
-            google: Traits {
-                settles: 98,
-                resolution: 1,
-                limit: 700,
-                control_characters: true,
-                renames_files: true,
-                tells_limit: true,
-                knows_creator: false,
-                default_priority: true,
-                ..Traits::BEFORE
-            },
-            company: Traits {
-                reopen: true,
-                comment_when_closed: true,
-                settles: 117,
-                stale: 20,
-                limit: 400,
-                renames_files: true,
-                tells_limit: true,
-                addresses: true,
-                scopes: 1,
-                ..Traits::BEFORE
-            },
-            deadline: 173,
-            lease: 233,
-            missing_grace: 20,
-            give_up_after: 180,
-            ..Setting::BEFORE
-        },
-        steps: vec![
-            Step {
-                at: 13592,
-                what: Person(Create { side: Google, flagged: true, priority: 0, words: Quotation(3) }),
-                salt: 7659519710362153967,
-            },
-            Step {
-                at: 44607,
-                what: Person(Comment { case: 0, side: Google, words: Long, internal: true }),
-                salt: 294168977311993072,
-            },
-            Step { at: 52861, what: Crash { instance: 1, awaits: 42 }, salt: 12120586617985751114 },
-            Step { at: 61033, what: Cron(PollGoogle), salt: 2992734555153177529 },
-            Step {
-                at: 143526,
-                what: Person(DeleteCopy { case: 0, side: Company, nth: 2 }),
-                salt: 2417465918157735704,
-            },
-        ],
-    });
-}
-
-/// The store failed after the label was recorded and before it was sent, and a person added the same label later. Seed 23067, a mistake of the
-/// check.
-#[test]
-fn a_label_whose_addition_was_recorded_and_never_sent_counts_as_the_connectors() {
-    goes_well(&History {
-        setting: Setting {
-            seed: 23067,
-            google: Traits {
-                comment_when_closed: true,
-                settles: 46,
-                stale: 5,
-                resolution: 60,
-                renames_files: true,
-                knows_creator: false,
-                ..Traits::BEFORE
-            },
-            company: Traits {
-                reopen: true,
-                comment_when_closed: true,
-                knows_connector: true,
-                settles: 67,
-                stale: 20,
-                resolution: 60,
-                skew: 21,
-                renames_files: true,
-                tells_limit: true,
-                tells_identity: true,
-                scopes: 2,
-                ..Traits::BEFORE
-            },
-            comments: false,
-            carry_internal: true,
-            twice: 25,
-            deadline: 161,
-            lease: 221,
-            missing_grace: 20,
-            give_up_after: 60,
-            extras: Extras { label: true, marks: true, moves: true, edits: true, mail: true, ..Extras::OFF },
-            ..Setting::BEFORE
-        },
-        steps: vec![
-            Step {
-                at: 2981,
-                what: Person(Create { side: Google, flagged: true, priority: 4, words: Odd }),
-                salt: 5255554165652858046,
-            },
-            Step {
-                at: 118401,
-                what: Trouble { part: CompanyApi, trouble: Late(62), seconds: 149 },
-                salt: 3082490292348601894,
-            },
-            Step {
-                at: 119087,
-                what: Trouble { part: GoogleApi, trouble: Unanswered(30), seconds: 313 },
-                salt: 3619117727428778251,
-            },
-            Step {
-                at: 129672,
-                what: Person(Create { side: Company, flagged: true, priority: 0, words: Short }),
-                salt: 14588483411896521773,
-            },
-            Step {
-                at: 220388,
-                what: Person(Create { side: Google, flagged: true, priority: 3, words: Short }),
-                salt: 9209406261642067306,
-            },
-            Step { at: 241434, what: Cron(PollGoogle), salt: 2549311534087976039 },
-            Step { at: 361110, what: Cron(PollCompany), salt: 15504101592887368398 },
-            Step {
-                at: 517050,
-                what: Trouble { part: GoogleApi, trouble: Late(74), seconds: 167 },
-                salt: 12363037275583171321,
-            },
-            Step { at: 541604, what: Cron(PollGoogle), salt: 7853199341677650593 },
-            Step { at: 550251, what: Person(Close { case: 0, side: Company }), salt: 3885748796736209606 },
-            Step {
-                at: 562884,
-                what: Trouble { part: Store, trouble: Unreadable(62), seconds: 582 },
-                salt: 3748758221195261336,
-            },
-            Step {
-                at: 586972,
-                what: Person(Extra(Mail { case: 1, words: Short })),
-                salt: 3423633384325671652,
-            },
-            Step { at: 601179, what: Cron(PollGoogle), salt: 13780541454617916492 },
-            Step {
-                at: 647410,
-                what: Trouble { part: CompanyApi, trouble: Unanswered(89), seconds: 292 },
-                salt: 15609465020628920511,
-            },
-            Step { at: 661028, what: Cron(PollGoogle), salt: 4288727138990743320 },
-            Step {
-                at: 701199,
-                what: Person(Comment { case: 2, side: Google, words: Short, internal: false }),
-                salt: 17178890424645450364,
-            },
-            Step {
-                at: 732726,
-                what: Trouble { part: GoogleApi, trouble: Late(72), seconds: 254 },
-                salt: 351052230795317436,
-            },
-            Step { at: 780920, what: Cron(PollGoogle), salt: 372069523921669756 },
-            Step {
-                at: 949265,
-                what: Person(Extra(Escalate { case: 2, on: true })),
-                salt: 11220988255616600606,
-            },
-            Step {
-                at: 995012,
-                what: Person(Extra(Escalate { case: 2, on: false })),
-                salt: 845144686634932301,
-            },
-            Step { at: 1161117, what: Person(Extra(Label { case: 2, on: true })), salt: 6403616661859955681 },
-        ],
-    });
-}
-
 /// The clock of the host was set back by a week between the mark and the task, which was queued for a week later (R36). Seed 30203.
 #[test]
 fn a_hint_is_not_put_off_by_days_if_the_clock_is_set_back_while_it_is_taken() {
@@ -2875,6 +2634,105 @@ fn a_notice_without_an_answer_is_forgotten_once_the_case_is_closed() {
             },
             Step { at: 720366, what: Cron(PollCompany), salt: 7556502423773194119 },
             Step { at: 769907, what: Person(Close { case: 2, side: Company }), salt: 13731469577486759728 },
+        ],
+    });
+}
+
+/// One of three parts of a note was written, the text went back, and then to that of the note again: Google kept a third of it. Seed 57831.
+#[test]
+fn an_edit_whose_note_was_cut_off_is_noted_as_a_whole_when_it_comes_back() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 57831,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 102,
+                resolution: 60,
+                skew: 2400,
+                tells_limit: true,
+                tells_identity: true,
+                knows_creator: false,
+                unholdable: Some(1),
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                comment_when_closed: true,
+                knows_connector: true,
+                settles: 52,
+                lag: 60,
+                resolution: 60,
+                skew: -1500,
+                limit: 400,
+                control_characters: true,
+                tells_identity: true,
+                scopes: 1,
+                unholdable: Some(1),
+                ..Traits::BEFORE
+            },
+            attachments: false,
+            twice: 25,
+            deadline: 148,
+            lease: 208,
+            missing_grace: 20,
+            give_up_after: 60,
+            extras: Extras { label: true, marks: true, edits: true, mail: true, ..Extras::OFF },
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 203547,
+                what: Person(Create { side: Company, flagged: true, priority: 0, words: Short }),
+                salt: 1542033413177171804,
+            },
+            Step { at: 241092, what: Cron(PollCompany), salt: 10805750568373621493 },
+            Step { at: 361503, what: Cron(PollCompany), salt: 8218771005550054909 },
+            Step {
+                at: 363961,
+                what: Trouble { part: CompanyApi, trouble: Unanswered(67), seconds: 373 },
+                salt: 8557357013836203618,
+            },
+            Step {
+                at: 382952,
+                what: Trouble { part: GoogleApi, trouble: Late(77), seconds: 123 },
+                salt: 9887075957368444601,
+            },
+            Step {
+                at: 468094,
+                what: Person(Extra(Escalate { case: 0, on: true })),
+                salt: 16795369917795239424,
+            },
+            Step { at: 481763, what: Cron(PollGoogle), salt: 8091823028893023014 },
+            Step { at: 487038, what: Hint { side: Google, about: Case(0) }, salt: 16243251882640972668 },
+            Step {
+                at: 622413,
+                what: Person(Prioritise { case: 0, side: Google, priority: 3 }),
+                salt: 3672826745311421718,
+            },
+            Step {
+                at: 753169,
+                what: Trouble { part: GoogleApi, trouble: Late(53), seconds: 391 },
+                salt: 3811255570251032815,
+            },
+            Step {
+                at: 863824,
+                what: Person(Comment { case: 0, side: Company, words: Short, internal: false }),
+                salt: 4011273550334349810,
+            },
+            Step {
+                at: 940740,
+                what: Person(Extra(Rewrite { case: 0, nth: 0, how: Anew(Long) })),
+                salt: 5735842752139476192,
+            },
+            Step {
+                at: 1047151,
+                what: Person(Extra(Rewrite { case: 0, nth: 0, how: Back })),
+                salt: 2314187673909892162,
+            },
+            Step {
+                at: 1217662,
+                what: Person(Extra(Rewrite { case: 0, nth: 0, how: Back })),
+                salt: 5936559747424697578,
+            },
         ],
     });
 }

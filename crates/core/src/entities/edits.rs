@@ -71,7 +71,7 @@ impl NoteBegun {
 pub struct KnownText {
     /// Time of creation of the comment, by the clock of its side.
     pub created_at: DateTime<Utc>,
-    /// Text that was carried, or of the last whole note.
+    /// Text that was carried, or of the last note. The default, which no text has, if that note was cut off.
     pub text: TextDigest,
     /// Time of the edit that made that text, by the clock of its side. `None` if it was never edited.
     #[serde(default, skip_serializing_if = "Option::is_none")]

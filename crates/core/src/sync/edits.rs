@@ -290,13 +290,16 @@ fn review(known: &mut KnownText, comment: &Comment, text: &TextDigest, facts: Fa
     Step::Write
 }
 
-/// Ends a note that is whole, or whose rest is not written any more, since its text is not that of the comment any more. A note of which
+/// Ends a note that is whole, or whose rest is not written any more, since its text is not that of the comment any more. Of a note whose
+/// rest is missing the other side knows no whole text, so that any later text gets a note, the one of this note as well. A note of which
 /// nothing was written has not happened: its number is used again, and it came late enough after the one before. A refusal keeps its
 /// distance to the next attempt all the same.
 fn give_up(known: &mut KnownText, written: u32) {
     let Some(begun) = known.noting.take() else { return };
     if written > 0 {
-        (known.text, known.edited_at) = (begun.text, begun.edited_at);
+        let is_whole = written >= begun.parts;
+        let text = if is_whole { begun.text } else { TextDigest::default() };
+        (known.text, known.edited_at) = (text, begun.edited_at);
     } else {
         known.notes = known.notes.saturating_sub(1);
         known.noted_at = known.noted_at.filter(|_| begun.refused_at.is_some());
@@ -687,6 +690,28 @@ mod tests {
         assert!(!world.mapping.state.edits.owes(Company));
         world.later(60);
         assert_eq!(world.syncs(), 0);
+    }
+
+    #[test]
+    fn a_note_that_was_cut_off_is_followed_by_a_whole_one_when_its_text_comes_back() {
+        let mut world = World::new();
+        let long = "The disk of the third node is full. ".repeat(20);
+        let id = world.says("The disk is full.");
+        world.syncs();
+        world.edits(&id, &long);
+        world.sync(Company, Answer::LostAfter);
+        // While the first of its parts stands, the comment gets its old text back, and then the other one again.
+        world.edits(&id, "The disk is full.");
+        world.later(3);
+        world.syncs();
+        world.edits(&id, &long);
+        for _ in 0..2 {
+            world.later(60);
+            world.syncs();
+        }
+        let shown = world.shown(&id).unwrap();
+        assert_eq!(TextDigest::of(&shown), TextDigest::of(&long), "{shown:?}");
+        world.assert_quiet();
     }
 
     #[test]
