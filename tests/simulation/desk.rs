@@ -739,19 +739,25 @@ impl World {
         if card.refuses(Refused::Subscribers, self.now) {
             return self.refuse(side, id, "subscribers");
         }
+        // Whom somebody at Google added since the connector read the case, the connector adds as well, as far as it knows.
+        let is_added = |address: &&String| {
+            let by_hand_at = card.desk.tally.hand.get(&normal(address)).copied();
+            !card.desk.is_subscribed(address) || desk_check::is_recent(self, by_hand_at)
+        };
+        let added: Vec<String> = wanted.iter().filter(is_added).map(|address| normal(address)).collect();
         if card.desk.subscribers != wanted {
             desk_check::subscribes(self, id, wanted);
             let now = self.now;
             self.change(side, id, |card| {
-                let added = wanted.iter().filter(|address| !card.desk.is_subscribed(address));
-                let added: Vec<String> = added.map(|address| normal(address)).collect();
-                card.desk.tally.ours.extend(added);
                 card.desk.tally.first_subscribed.get_or_insert(now);
                 card.desk.subscribers = wanted.to_vec();
             });
             self.writes += 1;
             self.seen.count("connector", "sets subscribers");
             self.note("sets subscribers", || format!("of {side} case {id}: {wanted:?}"));
+        }
+        if let Some(card) = self.systems[side].card_mut(id) {
+            card.desk.tally.ours.extend(added);
         }
         Ok(())
     }

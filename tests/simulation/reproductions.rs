@@ -6,7 +6,7 @@ use crate::generate;
 use crate::history::About::Case;
 use crate::history::Clock::Host;
 use crate::history::Deed::*;
-use crate::history::DeskDeed::{Raise, Relabel, Subscribe, Watch};
+use crate::history::DeskDeed::{Justify, Raise, Relabel, State, Status, Subscribe, Watch};
 use crate::history::ExtraDeed::{Escalate, Label, Mail, Rewrite};
 use crate::history::FileKind::*;
 use crate::history::Part::*;
@@ -2732,6 +2732,115 @@ fn an_edit_whose_note_was_cut_off_is_noted_as_a_whole_when_it_comes_back() {
                 at: 1217662,
                 what: Person(Extra(Rewrite { case: 0, nth: 0, how: Back })),
                 salt: 5936559747424697578,
+            },
+        ],
+    });
+}
+
+/// Somebody at Google subscribed a person between the read and the write of the connector, which added the same one (R30). Seed 61608, a
+/// mistake of the check.
+#[test]
+fn whom_somebody_at_google_adds_while_the_connector_does_counts_as_its_own() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 61608,
+            google: Traits {
+                settles: 70,
+                lag: 60,
+                stale: 5,
+                skew: -18000,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                settles: 102,
+                lag: 60,
+                skew: 10,
+                renames_files: true,
+                tells_identity: true,
+                addresses: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            late: 20,
+            twice: 25,
+            deadline: 107,
+            lease: 167,
+            missing_grace: 20,
+            give_up_after: 180,
+            desk: Desk { turn: true, escalation: true, subscribers: true, ..Desk::OFF },
+            extras: Extras { marks: true, edits: true, ..Extras::OFF },
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 199195,
+                what: Person(Create { side: Google, flagged: true, priority: 3, words: Short }),
+                salt: 591722336376936615,
+            },
+            Step { at: 474297, what: Person(Desk(State { case: 0, state: 1 })), salt: 9518565974629058159 },
+            Step { at: 480689, what: Cron(PollGoogle), salt: 16806804706823172043 },
+            Step {
+                at: 491651,
+                what: Person(Desk(Justify { case: 0, internal: true })),
+                salt: 14080066816097787972,
+            },
+            Step {
+                at: 527769,
+                what: Person(Desk(Raise { case: 0, known: false })),
+                salt: 18056337101617648594,
+            },
+            Step {
+                at: 527769,
+                what: Trouble { part: GoogleApi, trouble: Late(81), seconds: 382 },
+                salt: 3212190141987294892,
+            },
+            Step {
+                at: 535838,
+                what: Trouble { part: GoogleApi, trouble: Late(92), seconds: 108 },
+                salt: 177593650767627518,
+            },
+            Step { at: 538992, what: Hint { side: Google, about: Case(0) }, salt: 7621134288701114827 },
+            Step { at: 540847, what: Cron(PollCompany), salt: 6812780422736837221 },
+            Step {
+                at: 543207,
+                what: Person(Desk(Watch { case: 0, who: 2, on: true })),
+                salt: 11847622013520190651,
+            },
+            Step {
+                at: 551910,
+                what: Trouble { part: CompanyApi, trouble: Unanswered(50), seconds: 126 },
+                salt: 3224852858382888879,
+            },
+            Step {
+                at: 572559,
+                what: Person(Comment { case: 0, side: Company, words: Long, internal: false }),
+                salt: 10716927995112048035,
+            },
+            Step { at: 592752, what: Person(Desk(Status { case: 0, status: 0 })), salt: 8254752180669769819 },
+            Step { at: 661289, what: Cron(PollGoogle), salt: 12704451043988216683 },
+            Step {
+                at: 718075,
+                what: Person(Extra(Rewrite { case: 0, nth: 0, how: Anew(Short) })),
+                salt: 8636692326118036172,
+            },
+            Step {
+                at: 762408,
+                what: Person(Desk(Watch { case: 0, who: 1, on: true })),
+                salt: 16320775187468169563,
+            },
+            Step { at: 781322, what: Cron(PollCompany), salt: 5438542226853236904 },
+            Step {
+                at: 812422,
+                what: Person(Desk(Subscribe { case: 0, who: 1, on: true })),
+                salt: 13451084221482195144,
+            },
+            Step {
+                at: 1010510,
+                what: Person(Desk(Watch { case: 0, who: 1, on: false })),
+                salt: 3592758043648344000,
             },
         ],
     });
