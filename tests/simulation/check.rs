@@ -390,13 +390,15 @@ fn copied_comment(
     // A message has an order among comments by its time only, and another one as a comment.
     let coarse = world.traits(from).resolution > 0;
     let has_two_times = note.mail.as_ref().is_some_and(|mail| mail.is_comment() || coarse);
+    let newest = world.systems[side].card(id).map(|card| card.tally.newest_source);
+    let is_earlier = newest.is_some_and(|newest| (source, part) < newest);
     // A part that somebody deleted before the connector knew of it is written again.
-    let is_again = deleted_unseen(world, side, id);
+    let is_again = is_earlier && deleted_unseen(world, side, id);
     let Some(card) = world.systems[side].card_mut(id) else { return };
     let tally = &mut card.tally;
     // What was refused on its own account comes when it can, after what was not; and what was not marked as public.
     let free = tally.refused.contains(&source) || unordered || note.unknowable || has_two_times || is_again;
-    let out_of_order = !free && (source, part) < tally.newest_source;
+    let out_of_order = !free && is_earlier;
     tally.newest_source = tally.newest_source.max((source, part));
     let so_far = tally.texts.entry(source).or_default();
     if first {
