@@ -83,9 +83,8 @@ pub(crate) fn begins(world: &mut World, id: &str, annotation: &Annotation) {
 
 /// The connector stores a mapping. It knows a label as its own from the record of its write on, though it may die before it sends it.
 pub(crate) fn stored(world: &mut World, mapping: &CaseMapping) {
-    let label =
-        mapping.state.shown.label.unanswered.as_ref().and_then(|unanswered| unanswered.value.as_ref());
-    if label.is_some()
+    let unanswered = mapping.state.shown.label.unanswered.as_ref();
+    if unanswered.is_some_and(|unanswered| unanswered.value.is_some())
         && let Some(id) = mapping.case_id(Company)
         && let Some(card) = world.systems[Company].card_mut(id)
     {
