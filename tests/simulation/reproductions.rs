@@ -7,10 +7,10 @@ use crate::history::About::Case;
 use crate::history::Clock::Host;
 use crate::history::Deed::*;
 use crate::history::DeskDeed::{Justify, Raise, Relabel, State, Status, Subscribe, Watch};
-use crate::history::ExtraDeed::{Escalate, Label, Mail, Rewrite};
+use crate::history::ExtraDeed::{Become, Escalate, Label, Mail, Rewrite};
 use crate::history::FileKind::*;
 use crate::history::Part::*;
-use crate::history::Place::List;
+use crate::history::Place::{Field, List};
 use crate::history::Rewrite::{Anew, Back};
 use crate::history::Trouble::*;
 use crate::history::What::*;
@@ -2791,6 +2791,66 @@ fn whom_somebody_at_google_adds_while_the_connector_does_counts_as_its_own() {
                 what: Person(Desk(Watch { case: 0, who: 1, on: false })),
                 salt: 3592758043648344000,
             },
+        ],
+    });
+}
+
+/// Five of twenty parts of an e-mail stood on the company case when the instance was killed. The message had become a comment by then, whose
+/// shorter ID makes longer parts: what stood between the fifth of the one and the sixth of the other was lost.
+#[test]
+fn a_copy_that_was_begun_of_a_message_goes_on_in_its_parts_when_it_is_a_comment() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 70520,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 57,
+                skew: -14,
+                renames_files: true,
+                tells_limit: true,
+                knows_creator: false,
+                default_priority: true,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                settles: 105,
+                skew: -55,
+                limit: 400,
+                addresses: true,
+                scopes: 1,
+                ..Traits::BEFORE
+            },
+            late: 20,
+            twice: 25,
+            deadline: 216,
+            lease: 276,
+            give_up_after: 60,
+            extras: Extras { link: Some(Field), moves: true, mail: true, ..Extras::OFF },
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 57581,
+                what: Person(Create { side: Company, flagged: true, priority: 4, words: Long }),
+                salt: 490516175504958315,
+            },
+            Step { at: 60254, what: Cron(PollCompany), salt: 7387962422689110418 },
+            Step {
+                at: 193076,
+                what: ByHand { case: 0, side: Google, dry_run: false },
+                salt: 14110089565267084132,
+            },
+            Step {
+                at: 195279,
+                what: Person(Extra(Mail { case: 0, words: Long })),
+                salt: 10689255807804227920,
+            },
+            Step { at: 224506, what: Crash { instance: 1, awaits: 23 }, salt: 703893850385727698 },
+            Step { at: 240676, what: Cron(PollGoogle), salt: 11602216169945623923 },
+            Step { at: 246396, what: Person(Extra(Become { case: 0, nth: 0 })), salt: 5033759512573709886 },
+            Step { at: 300384, what: Cron(PollGoogle), salt: 4175154327312368272 },
         ],
     });
 }

@@ -1124,15 +1124,9 @@ impl<'a> Planner<'a> {
                     break;
                 }
                 let comment = &*self.rules.as_carried(source, comment);
-                let bodies = if self.ledger.lacks_parts(target, &comment.id) {
-                    // Version 0.1 began to copy it, and split the text as that version read it.
-                    texts::comment_parts(source, &comment.as_read_earlier(), self.facts[target])
-                } else {
-                    texts::comment_parts(source, comment, self.facts[target])
-                };
-                let id = comment.id.clone();
+                let (id, bodies) = self.split(source, comment);
                 let complete = self.comment_parts_of(target, comment.created_at, bodies, |part| {
-                    Source::Comment { id: id.clone(), part }
+                    Source::Comment { id: id.to_owned(), part }
                 });
                 if !complete {
                     // Later comments wait, so that the order is kept.
@@ -1144,6 +1138,24 @@ impl<'a> Planner<'a> {
             for attachment in &self.pair.snapshot(source).attachments {
                 self.attachment(source, attachment);
             }
+        }
+    }
+
+    /// Returns the ID under which a comment is copied, and the texts of its parts. A copy that was begun under the other ID goes on under it:
+    /// the ID is in the header of each part, and with a shorter one the parts would begin elsewhere in the text.
+    fn split<'c>(&self, source: Side, comment: &'c Comment) -> (&'c str, Vec<String>) {
+        let target = source.other();
+        let facts = self.facts[target];
+        if self.ledger.lacks_parts(target, &comment.id) {
+            // Version 0.1 began to copy it, and split the text as that version read it.
+            return (&comment.id, texts::comment_parts(source, &comment.as_read_earlier(), facts));
+        }
+        match &comment.other_id {
+            Some(other) if self.ledger.has_part_of(target, other) => {
+                let comment = Comment { id: other.clone(), ..comment.clone() };
+                (other, texts::comment_parts(source, &comment, facts))
+            }
+            _ => (&comment.id, texts::comment_parts(source, comment, facts)),
         }
     }
 
@@ -1160,8 +1172,7 @@ impl<'a> Planner<'a> {
                 continue;
             }
             let carried = self.rules.as_carried(source, comment);
-            let parts = texts::comment_parts(source, &carried, self.facts[target]).len();
-            let parts = u32::try_from(parts).unwrap_or(u32::MAX);
+            let parts = u32::try_from(self.split(source, &carried).1.len()).unwrap_or(u32::MAX);
             for entry in self.ledger.copies_as(target, (other, &comment.id), comment.created_at, parts) {
                 // One part may be found later than the others, since it got no answer.
                 if self.ledger.has_copy(target, &entry.source) {
