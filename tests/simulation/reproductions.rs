@@ -17,7 +17,7 @@ use crate::history::What::*;
 use crate::history::Words::*;
 use crate::history::{
     Cleanup, Company, Desk, DetectOutages, Extras, Google, History, PollCompany, PollGoogle, Setting, Step,
-    Traits,
+    Traits, Words,
 };
 use crate::run::{Options, run};
 
@@ -2851,6 +2851,169 @@ fn a_copy_that_was_begun_of_a_message_goes_on_in_its_parts_when_it_is_a_comment(
             Step { at: 240676, what: Cron(PollGoogle), salt: 11602216169945623923 },
             Step { at: 246396, what: Person(Extra(Become { case: 0, nth: 0 })), salt: 5033759512573709886 },
             Step { at: 300384, what: Cron(PollGoogle), salt: 4175154327312368272 },
+        ],
+    });
+}
+
+/// A comment was not written, then its marker was not shown for a while, so that it counted as internal. An attempt remembers the text, which
+/// passed for that of a copy that was forgotten: its edit got a note, which nobody at Google could understand.
+#[test]
+fn a_comment_that_no_attempt_has_carried_gets_no_note_about_an_edit() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 88126,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 67,
+                stale: 5,
+                skew: -55,
+                limit: 400,
+                control_characters: true,
+                renames_files: true,
+                tells_limit: true,
+                tells_identity: true,
+                knows_creator: false,
+                default_priority: true,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                knows_connector: true,
+                settles: 78,
+                stale: 20,
+                resolution: 60,
+                skew: -32400,
+                limit: 400,
+                idempotent: true,
+                addresses: true,
+                ..Traits::BEFORE
+            },
+            deadline: 234,
+            lease: 294,
+            give_up_after: 180,
+            extras: Extras { label: true, marks: true, moves: true, edits: true, mail: true, ..Extras::OFF },
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 130961,
+                what: Person(Create { side: Google, flagged: true, priority: 1, words: Short }),
+                salt: 2809886252087149711,
+            },
+            Step {
+                at: 172144,
+                what: Trouble { part: GoogleApi, trouble: Late(90), seconds: 349 },
+                salt: 3637976230563257244,
+            },
+            Step { at: 180863, what: Cron(PollGoogle), salt: 16459276646689355180 },
+            Step { at: 181869, what: Crash { instance: 0, awaits: 29 }, salt: 17939026355675071786 },
+            Step {
+                at: 186433,
+                what: Person(Create { side: Company, flagged: true, priority: 3, words: Short }),
+                salt: 590379164862492687,
+            },
+            Step {
+                at: 222821,
+                what: Person(Comment { case: 0, side: Company, words: Quotation(4), internal: false }),
+                salt: 13065343203045386100,
+            },
+            Step { at: 240554, what: Cron(PollCompany), salt: 13252142965482384616 },
+            Step {
+                at: 269220,
+                what: Trouble { part: GoogleApi, trouble: RateLimited(58), seconds: 592 },
+                salt: 9620657749550175872,
+            },
+            Step {
+                at: 728245,
+                what: Trouble { part: CompanyApi, trouble: Unmarked, seconds: 1560 },
+                salt: 17172046126409941300,
+            },
+            Step {
+                at: 1100027,
+                what: Person(Extra(Rewrite { case: 0, nth: 0, how: Anew(Long) })),
+                salt: 4415794328685663421,
+            },
+        ],
+    });
+}
+
+/// As in the history before, but the comment was refused.
+#[test]
+fn a_comment_that_was_refused_and_was_internal_for_a_while_gets_no_note_about_an_edit() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 91028,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 105,
+                lag: 20,
+                limit: 400,
+                renames_files: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                settles: 94,
+                lag: 20,
+                stale: 5,
+                resolution: 60,
+                skew: -25200,
+                limit: 700,
+                renames_files: true,
+                tells_limit: true,
+                addresses: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            twice: 25,
+            clock_offset: 1121,
+            deadline: 76,
+            lease: 136,
+            missing_grace: 20,
+            give_up_after: 60,
+            extras: Extras { link: Some(List), marks: true, edits: true, ..Extras::OFF },
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 18106,
+                what: Person(Create { side: Google, flagged: true, priority: 4, words: Short }),
+                salt: 10722418727346582709,
+            },
+            Step {
+                at: 30525,
+                what: Person(Create { side: Company, flagged: true, priority: 4, words: Short }),
+                salt: 14547264263034361707,
+            },
+            Step {
+                at: 67265,
+                what: Person(Create { side: Google, flagged: true, priority: 1, words: Short }),
+                salt: 13455645905978225008,
+            },
+            Step {
+                at: 2678697291,
+                what: Person(Comment { case: 2, side: Company, words: Words::Banned, internal: false }),
+                salt: 3503296558473562762,
+            },
+            Step { at: 2678700550, what: Cron(PollCompany), salt: 16249844318082189312 },
+            Step {
+                at: 2679608489,
+                what: Person(Comment { case: 2, side: Company, words: Short, internal: false }),
+                salt: 14744743608772860907,
+            },
+            Step {
+                at: 2679673940,
+                what: Trouble { part: CompanyApi, trouble: Unmarked, seconds: 1200 },
+                salt: 5624043267484167046,
+            },
+            Step { at: 2679900293, what: Cron(PollCompany), salt: 8879790068879043865 },
+            Step {
+                at: 2679917709,
+                what: Person(Extra(Rewrite { case: 2, nth: 1, how: Anew(Long) })),
+                salt: 18056593223228242893,
+            },
         ],
     });
 }

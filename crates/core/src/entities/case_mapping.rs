@@ -574,7 +574,8 @@ impl CaseMapping {
 
     /// Removes the ledger entries that no listing can reach any more. Does nothing while the outcome of a write is unknown: the listing that
     /// looks for its result begins where the ledger was forgotten, which has to be before the write (`R13`: unknown write outcome). Keeps the
-    /// copies of notes that have yet to be marked as carried, since only the ledger tells that they were.
+    /// copies of notes that have yet to be marked as carried, since only the ledger tells that they were. Removes the texts of comments of
+    /// which no attempt has carried a part, since a known text then stands for a forgotten copy.
     pub fn forget_before(&mut self, horizons: Sides<Option<DateTime<Utc>>>) {
         if self.pending.is_empty() {
             let unmarked = &self.state.shown.unmarked;
@@ -585,6 +586,15 @@ impl CaseMapping {
                 | Source::Notice(_)
                 | Source::Edit { .. } => false,
             };
+            for side in Side::BOTH {
+                let (ledger, forgotten) = (&self.ledger, self.state.forgotten_until[side]);
+                self.state.edits.known[side].retain(|id, known| {
+                    let created_at = Some(known.created_at);
+                    created_at < forgotten
+                        || created_at >= horizons[side]
+                        || ledger.has_part_of(side.other(), id)
+                });
+            }
             self.ledger.forget_unwanted(horizons, awaits_mark);
             self.state.forgotten_until = horizons;
         }
