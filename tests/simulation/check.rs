@@ -958,8 +958,33 @@ pub(crate) fn stored(world: &mut World, before: Option<&CaseMapping>, mapping: &
             return;
         }
     }
+    if mapping.relinking {
+        pass_for_copies(world, mapping);
+    }
     out_of_reach(world, mapping);
     stamps(world);
+}
+
+/// A pair that is relinked knows copies by their texts. What a person wrote in the words of a copy passes for it if the original was deleted:
+/// nobody can tell then which of two is the copy (R14).
+fn pass_for_copies(world: &mut World, mapping: &CaseMapping) {
+    for side in Side::BOTH {
+        let card = |side: Side| mapping.case_id(side).and_then(|id| world.systems[side].card(id));
+        let (Some(card), Some(across)) = (card(side), card(side.other())) else { continue };
+        let is_deleted = |id: u64| across.notes.iter().any(|note| note.id == id && note.deleted.is_some());
+        let passes = |note: &&Note| {
+            let meaning = meaning(side, &note.body);
+            note.by == Writer::Person
+                && !world.traits(side).knows_connector
+                && matches!(meaning, Some(Meaning::Comment { id, .. }) if is_deleted(id))
+        };
+        let (id, notes) =
+            (card.id.clone(), card.notes.iter().filter(passes).map(|note| note.id).collect::<Vec<_>>());
+        if let Some(card) = world.systems[side].card_mut(&id) {
+            let notes = card.notes.iter_mut().filter(|note| notes.contains(&note.id));
+            notes.for_each(|note| note.unknowable |= !note.carried);
+        }
+    }
 }
 
 /// What a person wrote on `side` and has yet to arrive on the other.

@@ -9,6 +9,7 @@ use crate::history::Deed::*;
 use crate::history::DeskDeed::{Justify, Raise, Relabel, State, Status, Subscribe, Watch};
 use crate::history::ExtraDeed::{Become, Escalate, Label, Mail, Rewrite};
 use crate::history::FileKind::*;
+use crate::history::Lie::Vanish;
 use crate::history::Part::*;
 use crate::history::Place::{Field, List};
 use crate::history::Rewrite::{Anew, Back};
@@ -3013,6 +3014,110 @@ fn a_comment_that_was_refused_and_was_internal_for_a_while_gets_no_note_about_an
                 at: 2679917709,
                 what: Person(Extra(Rewrite { case: 2, nth: 1, how: Anew(Long) })),
                 salt: 18056593223228242893,
+            },
+        ],
+    });
+}
+
+/// A comment at Google began with the header of a comment that was deleted since. The pair was forgotten, and relinked by hand a month later:
+/// of two texts with that header nobody can tell which is the copy, and neither was carried.
+#[test]
+fn what_reads_like_the_copy_of_a_deleted_comment_passes_for_it_in_a_pair_that_is_relinked() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 94106,
+            google: Traits {
+                settles: 90,
+                lag: 60,
+                stale: 20,
+                skew: -11,
+                limit: 400,
+                control_characters: true,
+                renames_files: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                settles: 106,
+                resolution: 60,
+                renames_files: true,
+                tells_limit: true,
+                tells_identity: true,
+                addresses: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            deadline: 84,
+            lease: 144,
+            missing_grace: 20,
+            give_up_after: 180,
+            desk: Desk { turn: true, routes: true, ..Desk::OFF },
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 1915646,
+                what: Trouble { part: Store, trouble: Unanswered(57), seconds: 17340 },
+                salt: 5445362233796877818,
+            },
+            Step {
+                at: 4021925,
+                what: Person(Create { side: Google, flagged: true, priority: 1, words: Quotation(3) }),
+                salt: 8792937191344310293,
+            },
+            Step { at: 4060430, what: Person(Desk(State { case: 0, state: 1 })), salt: 16014316349086265607 },
+            Step { at: 4200163, what: Cron(PollGoogle), salt: 6066988913386953518 },
+            Step { at: 4500148, what: Cron(DetectOutages), salt: 5419277447288387072 },
+            Step { at: 4500768, what: Cron(PollCompany), salt: 16849379286020445801 },
+            Step {
+                at: 6097346,
+                what: Trouble { part: Queue, trouble: Slow, seconds: 10225 },
+                salt: 5988099421333775080,
+            },
+            Step {
+                at: 6529807,
+                what: Person(Comment { case: 0, side: Google, words: Odd, internal: false }),
+                salt: 8305286410794786680,
+            },
+            Step { at: 6600403, what: Cron(PollGoogle), salt: 17417032927340441680 },
+            Step { at: 7502688, what: Cron(DetectOutages), salt: 8420150348560201529 },
+            Step { at: 7800629, what: Cron(PollCompany), salt: 18042873518561595252 },
+            Step { at: 8100119, what: Cron(DetectOutages), salt: 3909953275386807410 },
+            Step { at: 9001002, what: Cron(PollGoogle), salt: 848873323163441175 },
+            Step {
+                at: 9311059,
+                what: Trouble { part: GoogleApi, trouble: Unanswered(66), seconds: 378 },
+                salt: 16997927856317221284,
+            },
+            Step { at: 9900344, what: Cron(PollCompany), salt: 7407696309498187103 },
+            Step {
+                at: 10694194,
+                what: Person(Comment { case: 0, side: Company, words: Short, internal: false }),
+                salt: 13800173755831213638,
+            },
+            Step { at: 10804325, what: Cron(DetectOutages), salt: 8441089228909590258 },
+            Step {
+                at: 10906617,
+                what: Person(Comment { case: 0, side: Google, words: Quotation(1), internal: false }),
+                salt: 8766641629251574076,
+            },
+            Step {
+                at: 11186316,
+                what: Person(DeleteOwn { case: 0, side: Company, nth: 0 }),
+                salt: 6557871325985437288,
+            },
+            Step {
+                at: 18417231,
+                what: Lie(Vanish { case: 0, side: Google, minutes: 577 }),
+                salt: 1636671138610471491,
+            },
+            Step { at: 20701816, what: Cron(PollCompany), salt: 16915282818270601258 },
+            Step { at: 2699220000, what: Cron(Cleanup), salt: 3946438547745224688 },
+            Step {
+                at: 2699330613,
+                what: ByHand { case: 0, side: Company, dry_run: false },
+                salt: 5440963974285008973,
             },
         ],
     });
