@@ -5,6 +5,7 @@
 use crate::generate;
 use crate::history::About::Case;
 use crate::history::Clock::Host;
+use crate::history::Closing::Cancelled;
 use crate::history::Deed::*;
 use crate::history::DeskDeed::{Justify, Raise, Relabel, State, Status, Subscribe, Watch};
 use crate::history::ExtraDeed::{Become, Escalate, Label, Mail, Rewrite};
@@ -3118,6 +3119,114 @@ fn what_reads_like_the_copy_of_a_deleted_comment_passes_for_it_in_a_pair_that_is
                 at: 2699330613,
                 what: ByHand { case: 0, side: Company, dry_run: false },
                 salt: 5440963974285008973,
+            },
+        ],
+    });
+}
+
+/// Two of nine parts of a comment had arrived at Google, and the third got no answer, when the comment was edited to a text of one part.
+/// The record of the third stayed on the pair for good, since the comment still existed.
+#[test]
+fn parts_of_a_comment_that_was_edited_to_a_shorter_text_are_not_waited_for() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 103199,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 111,
+                lag: 20,
+                stale: 5,
+                resolution: 60,
+                limit: 700,
+                control_characters: true,
+                renames_files: true,
+                tells_limit: true,
+                tells_identity: true,
+                knows_creator: false,
+                unholdable: Some(0),
+                default_priority: true,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                knows_connector: true,
+                settles: 102,
+                resolution: 60,
+                skew: -39600,
+                renames_files: true,
+                four_priorities: true,
+                scopes: 2,
+                default_priority: true,
+                ..Traits::BEFORE
+            },
+            late: 20,
+            deadline: 206,
+            lease: 266,
+            missing_grace: 20,
+            desk: Desk { escalation: true, routes: true, ..Desk::OFF },
+            extras: Extras { link: Some(Field), marks: true, edits: true, mail: true, ..Extras::OFF },
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 28560,
+                what: Person(Create { side: Company, flagged: true, priority: 4, words: Short }),
+                salt: 8983556100504976720,
+            },
+            Step { at: 60845, what: Cron(PollCompany), salt: 2980427156581406447 },
+            Step {
+                at: 440117,
+                what: Trouble { part: GoogleApi, trouble: Unanswered(76), seconds: 384 },
+                salt: 12102520343835867991,
+            },
+            Step {
+                at: 449597,
+                what: Person(Comment { case: 0, side: Company, words: Long, internal: false }),
+                salt: 12691894360299392456,
+            },
+            Step { at: 480240, what: Cron(PollCompany), salt: 11222389680351744953 },
+            Step {
+                at: 504994,
+                what: Person(Prioritise { case: 0, side: Company, priority: 0 }),
+                salt: 1249631989564526346,
+            },
+            Step {
+                at: 511116,
+                what: Trouble { part: GoogleApi, trouble: Unanswered(95), seconds: 267 },
+                salt: 16335835960803710343,
+            },
+            Step {
+                at: 531300,
+                what: Person(Extra(Mail { case: 0, words: Short })),
+                salt: 9657387820594642396,
+            },
+            Step { at: 541265, what: Cron(PollCompany), salt: 4850828792901950134 },
+            Step {
+                at: 677397,
+                what: Trouble { part: CompanyApi, trouble: Late(80), seconds: 111 },
+                salt: 17475872086622664629,
+            },
+            Step {
+                at: 731788,
+                what: Trouble { part: CompanyApi, trouble: Late(79), seconds: 185 },
+                salt: 14436817445213923686,
+            },
+            Step { at: 738200, what: Person(CloseAs { case: 0, how: Cancelled }), salt: 5318325269432639695 },
+            Step { at: 749269, what: Crash { instance: 1, awaits: 3 }, salt: 1642320259173996604 },
+            Step {
+                at: 858818,
+                what: Trouble { part: CompanyApi, trouble: Unanswered(52), seconds: 357 },
+                salt: 10604709052338128740,
+            },
+            Step {
+                at: 885170,
+                what: Trouble { part: GoogleApi, trouble: Late(67), seconds: 249 },
+                salt: 4352000854041471744,
+            },
+            Step {
+                at: 944703,
+                what: Person(Extra(Rewrite { case: 0, nth: 0, how: Anew(Quotation(5)) })),
+                salt: 10711144363110106399,
             },
         ],
     });

@@ -487,9 +487,16 @@ impl<'a> Planner<'a> {
     /// Returns true if a pending write whose result was not found can be forgotten: its in-flight window is over, and there is no reason
     /// any more to write it.
     fn is_obsolete(&self, pending: &Pending) -> bool {
-        let sources = self.pair.snapshot(pending.side.other());
+        let from = pending.side.other();
+        let sources = self.pair.snapshot(from);
         let exists = match &pending.source {
-            Source::Comment { id, .. } => sources.comments.iter().any(|comment| comment.id == *id),
+            // A comment that was edited to a shorter text has fewer parts.
+            Source::Comment { id, part } => sources
+                .comments
+                .iter()
+                .find(|comment| comment.id == *id)
+                .map(|comment| self.split(from, &self.rules.as_carried(from, comment)).1.len())
+                .is_some_and(|parts| u32::try_from(parts).is_ok_and(|parts| *part <= parts)),
             Source::Attachment { id } => sources.attachments.iter().any(|attachment| attachment.id == *id),
             // The notice is of no use any more once both cases are open, or both are closed, again.
             Source::Notice(Notice::CannotReopen) => {
