@@ -118,26 +118,37 @@ const CLOCK_DOUBT: Ms = 60_000;
 
 /// How far a system's clock is ahead of an instance's, and the largest error of that: as its answers tell.
 #[derive(Debug, Default)]
-struct Skew(VecDeque<(Ms, Ms)>);
+struct Skew {
+    samples: VecDeque<(Ms, Ms)>,
+    median: Option<(Ms, Ms)>,
+}
 
 impl Skew {
     fn add(&mut self, sample: (Ms, Ms)) {
         let agree = |one: (Ms, Ms), other: (Ms, Ms)| (one.0 - other.0).abs() <= one.1 + other.1;
-        self.0.push_back(sample);
-        let newest = self.0.len().saturating_sub(JUMP);
-        let together = self.0.len() >= JUMP && self.0.iter().skip(newest).all(|other| agree(*other, sample));
-        if together && self.median().is_some_and(|median| !agree(sample, median)) {
-            self.0.drain(..newest);
+        self.samples.push_back(sample);
+        let newest = self.samples.len().saturating_sub(JUMP);
+        let together =
+            self.samples.len() >= JUMP && self.samples.iter().skip(newest).all(|other| agree(*other, sample));
+        self.measure();
+        if together && self.median.is_some_and(|median| !agree(sample, median)) {
+            self.samples.drain(..newest);
+            self.measure();
         }
-        if self.0.len() > KEPT {
-            self.0.pop_front();
+        if self.samples.len() > KEPT {
+            self.samples.pop_front();
+            self.measure();
         }
     }
 
-    fn median(&self) -> Option<(Ms, Ms)> {
-        let mut sorted: Vec<_> = self.0.iter().copied().collect();
+    fn measure(&mut self) {
+        let mut sorted = [(0, 0); KEPT + 1];
+        let sorted = &mut sorted[..self.samples.len()];
+        for (place, sample) in sorted.iter_mut().zip(&self.samples) {
+            *place = *sample;
+        }
         sorted.sort_unstable();
-        sorted.get(sorted.len().checked_sub(1)? / 2).copied()
+        self.median = sorted.len().checked_sub(1).map(|last| sorted[last / 2]);
     }
 }
 
@@ -190,7 +201,7 @@ impl SystemPort {
         let skew = if skew.abs() <= error { 0 } else { skew };
         let mut known = self.skew.lock().unwrap_or_else(PoisonError::into_inner);
         known.add((skew, error));
-        if known.median().is_some_and(|(median, _)| (median - skew).abs() > CLOCK_DOUBT) {
+        if known.median.is_some_and(|(median, _)| (median - skew).abs() > CLOCK_DOUBT) {
             world.clock_doubted_at = world.now;
         }
     }
@@ -241,12 +252,13 @@ impl CaseSystem for SystemPort {
     }
 
     fn clock_skew(&self) -> Option<Duration> {
-        let skew = self.skews(Skew::median).map(|(skew, _)| Duration::milliseconds(skew));
+        let skew = self.skews(|skew| skew.median).map(|(skew, _)| Duration::milliseconds(skew));
         skew.filter(|_| !mutation::believes_clocks(&self.world))
     }
 
     fn latest_skew(&self) -> Option<Duration> {
-        let skew = self.skews(|skew| skew.0.back().copied()).map(|(skew, _)| Duration::milliseconds(skew));
+        let skew =
+            self.skews(|skew| skew.samples.back().copied()).map(|(skew, _)| Duration::milliseconds(skew));
         skew.filter(|_| !mutation::believes_clocks(&self.world))
     }
 

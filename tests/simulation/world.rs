@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 use casebridge::clock::ManualClock;
 use casebridge::entities::{GooglePlacement, Sides};
-use chrono::{DateTime, Duration, TimeZone as _, Utc};
+use chrono::{DateTime, Duration, Utc};
 
 use crate::coverage::Coverage;
 use crate::faults::Window;
@@ -104,19 +104,17 @@ pub(crate) struct WrongClock {
 /// A moment that never comes.
 pub(crate) const NEVER: Ms = Ms::MAX / 4;
 
-/// The time at which every history begins.
-pub(crate) fn epoch() -> DateTime<Utc> {
-    Utc.with_ymd_and_hms(2026, 1, 5, 8, 0, 0).unwrap()
-}
+/// The time at which every history begins: 2026-01-05T08:00:00Z.
+const EPOCH: DateTime<Utc> = DateTime::from_timestamp(1_767_600_000, 0).unwrap();
 
 /// Real time of a moment.
 pub(crate) fn real(at: Ms) -> DateTime<Utc> {
-    epoch() + Duration::milliseconds(at)
+    EPOCH + Duration::milliseconds(at)
 }
 
 impl World {
     pub(crate) fn new(setting: Setting, mutation: Option<Mutation>, verbose: bool) -> Self {
-        let clocks = [ManualClock::at(epoch()), ManualClock::at(epoch())];
+        let clocks = [ManualClock::at(EPOCH), ManualClock::at(EPOCH)];
         let mut world = Self {
             setting,
             now: 0,

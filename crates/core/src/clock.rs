@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::UNIX_EPOCH;
 
-use chrono::{DateTime, Duration, NaiveDate, Timelike as _, Utc};
+use chrono::{DateTime, Duration, NaiveDate, NaiveTime, Timelike as _, Utc};
 
 /// Source of the current time.
 pub trait Clock: Send + Sync + std::fmt::Debug {
@@ -83,9 +83,17 @@ pub fn to_micros(time: DateTime<Utc>) -> DateTime<Utc> {
 
 /// Clamps a time to the years 1900 to 9000 and truncates it to whole microseconds, as `Clock::now` promises.
 fn usable(time: DateTime<Utc>) -> DateTime<Utc> {
-    let year =
-        |year| NaiveDate::from_ymd_opt(year, 1, 1).unwrap_or_default().and_time(chrono::NaiveTime::MIN);
-    to_micros(time.clamp(year(1900).and_utc(), year(9000).and_utc()))
+    to_micros(time.clamp(EARLIEST, LATEST))
+}
+
+const EARLIEST: DateTime<Utc> = new_year(1900);
+const LATEST: DateTime<Utc> = new_year(9000);
+
+const fn new_year(year: i32) -> DateTime<Utc> {
+    match NaiveDate::from_ymd_opt(year, 1, 1) {
+        Some(day) => day.and_time(NaiveTime::MIN).and_utc(),
+        None => DateTime::UNIX_EPOCH,
+    }
 }
 
 #[cfg(test)]
