@@ -175,7 +175,8 @@ impl TaskReport {
     }
 
     fn log(&self) {
-        let counts = for_log(&self.fields).to_string();
+        // Written only if somebody reads this level.
+        let counts = || for_log(&self.fields).to_string();
         let (task, outcome) = (self.task.name(), self.outcome.name());
         let detail = self.detail.as_deref().unwrap_or_default();
         let seconds = self.duration.as_secs_f64();
@@ -186,7 +187,7 @@ impl TaskReport {
                     outcome,
                     detail,
                     task.seconds = seconds,
-                    task.result = counts,
+                    task.result = counts(),
                     "{task}: {outcome}"
                 );
             }
@@ -196,7 +197,7 @@ impl TaskReport {
                     outcome,
                     detail,
                     task.seconds = seconds,
-                    task.result = counts,
+                    task.result = counts(),
                     "{task}: {outcome}: {detail}"
                 );
             }
@@ -206,7 +207,7 @@ impl TaskReport {
                     outcome,
                     detail,
                     task.seconds = seconds,
-                    task.result = counts,
+                    task.result = counts(),
                     "{task}: {outcome}: {detail}"
                 );
             }
