@@ -9,7 +9,7 @@ use casebridge::cases::{
 use casebridge::entities::{
     CaseMapping, CompanyCaseId, Edits, Entry, Escalation, EscalationReason, FirstSeen, GoogleCaseName,
     GoogleState, ItemKind, Ledger, Notice, Pending, PendingStatus, Priority, PriorityReading,
-    RefusedSubscribers, Shown, Side, Sides, Source, TitleDigest, Titles, Turn,
+    RefusedSubscribers, Shown, Side, Sides, Skipped, Source, TitleDigest, Titles, Turn,
 };
 use casebridge::sync::{
     Action, Blocked, Clocks, CommentsToGoogle, EditedComments, EscalationRule, EscalationSignal,
@@ -790,6 +790,50 @@ fn a_write_whose_answer_was_lost_is_looked_for_before_it_is_repeated() {
     let plan = waiting.plan(Side::Google);
     assert!(matches!(&plan.actions[0], Action::Forget(_)), "{plan:?}");
     assert_eq!(bodies(&plan), ["[Google Comment 11 by Ada]\nagain"]);
+}
+
+fn skipped(id: &str) -> Skipped {
+    let (by, reason) = ("admin".to_owned(), "not for Google".to_owned());
+    Skipped { side: Side::Company, id: id.to_owned(), since: at(60), by, reason }
+}
+
+/// A record stays as long as its write may be repeated. It is dropped once its in-flight window is over and nothing would write it again.
+#[test]
+fn the_record_of_what_is_not_carried_any_more_is_dropped() {
+    type Change = fn(&mut World);
+    let keeps: [(&str, Change, bool); 7] = [
+        ("nothing has changed", |_| {}, false),
+        (
+            "the comment is internal by now",
+            |world| world.company.comments[0].visibility = Visibility::Internal,
+            true,
+        ),
+        ("a shorter text has fewer parts", |world| world.company.comments[0].body = "short".to_owned(), true),
+        ("a person skipped it", |world| assert!(world.mapping.state.skip(skipped("20"))), true),
+        ("comments are not carried", |world| world.rules.switches.comments = false, true),
+        ("files are not carried", |world| world.rules.switches.attachments = false, true),
+        (
+            "the file is internal by now",
+            |world| world.company.attachments[0].visibility = Visibility::Internal,
+            true,
+        ),
+    ];
+    for (what, change, is_dropped) in keeps {
+        let mut world = World::new();
+        world.company.comments.push(comment("20", 5, &"All work and no play. ".repeat(1_500)));
+        world.company.attachments.push(attachment("21", 5, "disk.log"));
+        let file = Source::Attachment { id: "21".to_owned() };
+        let part = Source::Comment { id: "20".to_owned(), part: 2 };
+        let pendings = [
+            pending(Side::Google, part, "[Company Comment 20 by Ada (2/3)]", 50),
+            Pending { size: Some(7), ..pending(Side::Google, file, "disk.log", 50) },
+        ];
+        world.mapping.pending.extend(pendings);
+        change(&mut world);
+        let plan = world.plan(Side::Company);
+        let dropped = plan.actions.iter().filter(|action| matches!(action, Action::Forget(_))).count();
+        assert_eq!(dropped, usize::from(is_dropped), "{what}: {plan:?}");
+    }
 }
 
 /// A priority that was set without an answer may still arrive, would overwrite a later one, and look like a person's change.

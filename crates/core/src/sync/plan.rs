@@ -488,16 +488,17 @@ impl<'a> Planner<'a> {
     /// any more to write it.
     fn is_obsolete(&self, pending: &Pending) -> bool {
         let from = pending.side.other();
-        let sources = self.pair.snapshot(from);
-        let exists = match &pending.source {
-            // A comment that was edited to a shorter text has fewer parts.
-            Source::Comment { id, part } => sources
-                .comments
-                .iter()
-                .find(|comment| comment.id == *id)
-                .map(|comment| self.split(from, &self.rules.as_carried(from, comment)).1.len())
-                .is_some_and(|parts| u32::try_from(parts).is_ok_and(|parts| *part <= parts)),
-            Source::Attachment { id } => sources.attachments.iter().any(|attachment| attachment.id == *id),
+        let is_due = match &pending.source {
+            Source::Comment { id, part } => *part <= self.parts_due(from, id),
+            Source::Description { part } => {
+                usize::try_from(*part).is_ok_and(|part| part <= self.further_description(from).len() + 1)
+            }
+            Source::Attachment { id } => {
+                let attachment = self.pair.snapshot(from).attachments.iter().find(|file| file.id == *id);
+                // What cannot be compared yet may be its copy.
+                let is_doubtful = self.uncompared(pending.side, &pending.source).is_some();
+                attachment.is_some_and(|attachment| is_doubtful || !self.leaves(from, attachment))
+            }
             // The notice is of no use any more once both cases are open, or both are closed, again.
             Source::Notice(Notice::CannotReopen) => {
                 let closed = |side: Side| self.pair.snapshot(side).case.closed;
@@ -521,11 +522,22 @@ impl<'a> Planner<'a> {
                 escalation.raised && escalation.problem.is_some() && is_open
             }
             // `edits` decides about a note.
-            Source::Description { .. }
-            | Source::Edit { .. }
-            | Source::Notice(Notice::NowSyncing | Notice::Outage | Notice::Resumed) => true,
+            Source::Edit { .. } | Source::Notice(Notice::NowSyncing | Notice::Outage | Notice::Resumed) => {
+                true
+            }
         };
-        !exists && !self.is_in_flight(pending)
+        let gave_up = || self.gave_up(pending.side, &Refusable::Item(pending.source.clone()));
+        (!is_due || gave_up()) && !self.is_in_flight(pending)
+    }
+
+    /// Returns the number of parts that a comment is carried in: 0 if it was deleted, may not be carried any more, or comments are not carried.
+    fn parts_due(&self, from: Side, id: &str) -> u32 {
+        let mut comments = self.pair.snapshot(from).comments.iter();
+        let comment = comments.find(|comment| comment.id == *id);
+        let comment =
+            comment.filter(|comment| self.rules.switches.comments && self.is_to_be_carried(from, comment));
+        let parts = comment.map(|comment| self.split(from, &self.rules.as_carried(from, comment)).1.len());
+        parts.map_or(0, |parts| u32::try_from(parts).unwrap_or(u32::MAX))
     }
 
     /// Returns true if a pending write may still take effect.
@@ -1250,6 +1262,14 @@ impl<'a> Planner<'a> {
     }
 
     fn description_parts(&mut self, source: Side) {
+        let (bodies, created_at) =
+            (self.further_description(source), self.pair.snapshot(source).case.created_at);
+        let source_of = |part| Source::Description { part: part + 1 };
+        self.comment_parts_of(source.other(), created_at, bodies, source_of);
+    }
+
+    /// Returns the parts of the description from the second on. They are comments of the counterpart.
+    fn further_description(&self, source: Side) -> Vec<String> {
         let target = source.other();
         let case = &self.pair.snapshot(source).case;
         // Version 0.1 stored no header. Its header named a company case by the ID alone.
@@ -1266,8 +1286,7 @@ impl<'a> Planner<'a> {
         let text = texts::mirrored(source, &header, title, &case.description, self.facts[target]);
         // The description may have been edited since. The number of parts stays the one that was recorded when the counterpart was created.
         let parts = usize::try_from(self.pair.mapping.description_parts).unwrap_or(usize::MAX);
-        let bodies: Vec<String> = text.further.into_iter().take(parts - 1).collect();
-        self.comment_parts_of(target, case.created_at, bodies, |part| Source::Description { part: part + 1 });
+        text.further.into_iter().take(parts.saturating_sub(1)).collect()
     }
 
     fn comment_parts_of(
@@ -1316,13 +1335,7 @@ impl<'a> Planner<'a> {
     fn attachment(&mut self, from: Side, attachment: &Attachment) {
         let to = from.other();
         let source = Source::Attachment { id: attachment.id.clone() };
-        let private = self.rules.keeps_file(from, attachment, &self.pair.snapshot(from).comments);
-        if private
-            || self.is_over(from, attachment.created_at)
-            || self.ledger.wrote(from, ItemKind::Attachment, &attachment.id)
-            || self.ledger.has_copy(to, &source)
-            || self.gave_up(to, &Refusable::Item(source.clone()))
-        {
+        if self.leaves(from, attachment) || self.ledger.has_copy(to, &source) {
             return;
         }
         let left_by =
@@ -1337,6 +1350,17 @@ impl<'a> Planner<'a> {
         }
         let visibility = self.rules.visibility_on(to);
         self.plan.actions.push(Action::Attach { to, attachment: attachment.clone(), visibility });
+    }
+
+    /// Returns true if an attachment stays on its side: attachments are not carried, it is private, the connector's own, refused for good, or so
+    /// old that it was carried.
+    fn leaves(&self, from: Side, attachment: &Attachment) -> bool {
+        let source = Source::Attachment { id: attachment.id.clone() };
+        !self.rules.switches.attachments
+            || self.rules.keeps_file(from, attachment, &self.pair.snapshot(from).comments)
+            || self.is_over(from, attachment.created_at)
+            || self.ledger.wrote(from, ItemKind::Attachment, &attachment.id)
+            || self.gave_up(from.other(), &Refusable::Item(source))
     }
 
     /// Returns true if this write was refused for good and explained, and is not tried any more (`R33`: final refusals).
