@@ -32,7 +32,7 @@ async fn a_paused_pair_carries_nothing_until_it_is_resumed_and_then_everything()
     assert_eq!((status, &answer["mappings"][0]["action"]), (200, &json!("pause")), "{answer}");
     world.google_says(&google, "from Google");
     world.company_says(&company, "from the desk").await;
-    world.run_for(Duration::hours(6)).await;
+    world.run_for_long(Duration::hours(6)).await;
     assert_eq!(world.copies_in_crm(&company).await, Vec::<String>::new());
     assert_eq!(world.copies_at_google(&google), Vec::<String>::new());
     // No notice of an outage either: nobody expects it to sync.

@@ -297,10 +297,14 @@ impl World {
         clock.set(end);
     }
 
-    /// Lets hours or days pass between two moments of interest: the first hour and the last as [`World::run_for`] does, and between them
-    /// cron and the queues only every nine minutes, which is within all tolerances. A day of minutes is seconds of a processor.
+    /// Lets hours or days pass between two moments of interest: the first 20 minutes and the last as [`World::run_for`] does, and
+    /// between them cron and the queues only every nine minutes, which is within all tolerances. A day of minutes is seconds of a processor.
     pub async fn run_for_long(&self, duration: Duration) {
-        let (clock, finely) = (self.clock(), Duration::hours(1));
+        self.run_finely_at_both_ends(duration, Duration::minutes(20)).await;
+    }
+
+    async fn run_finely_at_both_ends(&self, duration: Duration, finely: Duration) {
+        let clock = self.clock();
         let end = clock.now() + duration;
         self.run_for(finely).await;
         while clock.now() < end - finely {
@@ -356,7 +360,12 @@ impl World {
     pub async fn assert_quiet(&self) {
         let before = self.everything().await;
         // Longer than either polling window, and into another hour.
-        self.go_on(Duration::minutes(65)).await;
+        match self.time {
+            Time::InHand(_) => {
+                self.run_finely_at_both_ends(Duration::minutes(65), Duration::minutes(5)).await;
+            }
+            Time::Machine => self.settle().await,
+        }
         assert_eq!(self.everything().await, before);
     }
 

@@ -40,7 +40,7 @@ pub async fn a_case_reopened_at_google_whose_company_case_cannot_be_reopened_is_
     assert_eq!(world.csapi.case(&case).unwrap().state, State::InProgressGoogleSupport, "it is left open");
     assert_eq!(told(), 1, "{:#?}", world.google_texts(&case));
     let before = (world.google_texts(&case), world.company(&company).await);
-    world.run_for(Duration::hours(3)).await;
+    world.run_for_long(Duration::hours(3)).await;
     assert_eq!((world.google_texts(&case), world.company(&company).await), before);
     assert_eq!(world.post("detect-outages", json!({})).await.0, outage);
 }
@@ -90,7 +90,7 @@ pub async fn a_google_case_that_is_gone_ends_the_pair_with_one_comment_in_the_cr
     world.company_says(&company, "Is anybody there?").await;
     world.run_for(Duration::minutes(40)).await;
     assert_eq!(world.company_texts(&company).await.len(), 1, "nothing is said before the hour is over");
-    world.run_for(Duration::hours(3)).await;
+    world.run_for_long(Duration::hours(3)).await;
     let texts = world.company_texts(&company).await;
     assert_eq!(texts.len(), 2, "{texts:#?}");
     assert_eq!(
@@ -100,7 +100,7 @@ pub async fn a_google_case_that_is_gone_ends_the_pair_with_one_comment_in_the_cr
     assert_eq!(world.csapi.cases().len(), 1, "no second counterpart is made");
     assert_eq!(world.post("detect-outages", json!({})).await.0, 200, "and it is no outage");
     world.company_says(&company, "Still nobody?").await;
-    world.run_for(Duration::hours(3)).await;
+    world.run_for_long(Duration::hours(3)).await;
     assert_eq!(world.company_texts(&company).await.len(), 3);
     world.csapi.close(&other).unwrap();
     world.clock().advance(Duration::days(32));
@@ -166,7 +166,7 @@ pub async fn a_counterpart_that_was_deleted_ends_the_pair_with_one_comment(crm: 
         0,
         "not before the hour is over"
     );
-    world.run_for(Duration::hours(3)).await;
+    world.run_for_long(Duration::hours(3)).await;
     let texts = world.google_texts(&case);
     assert_eq!(count(&texts, "This case no longer syncs: "), 1, "{texts:?}");
     assert_eq!(count(&texts, OUTAGE), 0, "{texts:?}");

@@ -203,7 +203,7 @@ pub async fn a_sync_that_fails_while_both_polls_succeed_is_an_outage_until_it_ha
     world.trouble(Call::Comment, Fault::always(Effect::ErrorBefore { status: 503, body: None }));
     world.google_says(&case, "said while nothing could be written");
     // Far longer than the polling window: to the letter, the polls would have called it synced by now (R7).
-    world.run_for(Duration::hours(3)).await;
+    world.run_for_long(Duration::hours(3)).await;
     let mapping = world.mapping().await;
     let global = world.store.global().await.unwrap();
     let polled = global.last_polled_at(Side::Google).unwrap();
@@ -261,7 +261,7 @@ pub async fn an_idle_pair_is_written_to_by_nobody_and_yet_counts_as_synced(crm: 
     world.run_for(Duration::hours(1)).await;
     let before = world.mappings().await;
     assert_eq!(before.len(), 5);
-    world.run_for(Duration::hours(6)).await;
+    world.run_for_long(Duration::hours(6)).await;
     // The version too: each write, were it of the same values, would have raised it (R8).
     assert_eq!(world.mappings().await, before);
     let (now, global) = (world.deps.clock.now(), world.store.global().await.unwrap());

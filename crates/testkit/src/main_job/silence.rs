@@ -104,7 +104,7 @@ pub async fn what_the_index_hid_for_longer_than_the_window_is_carried_within_the
     world.csapi.faults().add(Fault::always(Effect::HangUpAfter).on("POST", "/cases").times(1));
     world.google_case("From Google");
     world.company_case("From the company").await;
-    world.run_for(Duration::hours(6)).await;
+    world.run_for_long(Duration::hours(6)).await;
     assert_eq!(world.sizes().await, (3, 3), "and nothing is created twice");
 }
 
@@ -140,7 +140,7 @@ pub async fn a_pair_that_ended_goes_on_when_its_case_is_back_and_misses_nothing(
     world.run_for(Duration::minutes(15)).await;
     world.desk.hides(&company, true).await;
     world.google_says(&case, "one");
-    world.run_for(Duration::hours(4)).await;
+    world.run_for_long(Duration::hours(4)).await;
     assert_eq!(world.mapping().await.gone, Some(Side::Company));
     assert_eq!(count(&world.google_texts(&case), GONE), 1);
     world.google_says(&case, "two");
@@ -174,7 +174,7 @@ pub async fn several_cases_that_go_missing_together_end_no_pair(crm: &dyn Crm) {
         world.desk.hides(company, true).await;
         world.google_says(case, "anybody there?");
     }
-    world.run_for(Duration::hours(5)).await;
+    world.run_for_long(Duration::hours(5)).await;
     for (case, company) in &pairs {
         assert_eq!(count(&world.google_texts(case), GONE), 0);
         world.desk.hides(company, false).await;
@@ -363,18 +363,18 @@ pub async fn every_notice_at_google_names_the_company_case_with_its_key_and_its_
     let (_, download) = world.desk.calls(Call::Download);
     let withheld = world.company_faults().add(refusal(403).on("GET", download));
     world.company_attaches(&company, "blocked.txt", b"x").await;
-    world.run_for(Duration::hours(4)).await;
+    world.run_for_long(Duration::hours(4)).await;
     world.company_faults().remove(withheld);
     world.desk.opens(NewCompanyCase::new("Another")).await;
     world.run_for(Duration::minutes(15)).await;
     world.desk.hides(&company, true).await;
     world.google_says(&case, "one");
-    world.run_for(Duration::hours(4)).await;
+    world.run_for_long(Duration::hours(4)).await;
     world.desk.hides(&company, false).await;
     world.run_for_long(Duration::hours(26)).await;
     world.trouble(Call::Comment, refusal(403));
     world.google_says(&case, "two");
-    world.run_for(Duration::hours(4)).await;
+    world.run_for_long(Duration::hours(4)).await;
     let texts = world.google_texts(&case);
     for start in ["[Company Attachment ", GONE, BACK, "Nothing that is written here arrives any more: "] {
         let found: Vec<_> = texts.iter().filter(|text| text.starts_with(start)).collect();
@@ -459,7 +459,7 @@ pub async fn a_file_that_its_source_never_hands_out_is_explained_once_and_holds_
             State::Closed,
             "{status}: it does not hold up the closing"
         );
-        world.run_for(Duration::hours(4)).await;
+        world.run_for_long(Duration::hours(4)).await;
         let explained = |texts: &[String], name: &str| {
             texts.iter().filter(|text| text.contains(name) && text.contains("could not be copied")).count()
         };
@@ -510,7 +510,7 @@ pub async fn a_lost_upload_waits_for_a_file_that_cannot_be_compared_and_holds_up
             desk.clear();
             world.run_for(Duration::hours(1)).await;
         } else {
-            world.run_for(Duration::hours(4)).await;
+            world.run_for_long(Duration::hours(4)).await;
         }
         let mapping = world.mapping().await;
         assert_eq!((mapping.pending.len(), mapping.last_error), (0, None), "{about}");
@@ -527,7 +527,7 @@ pub async fn a_case_that_takes_no_comments_still_takes_a_file_a_priority_and_its
     let (case, company) = world.pair().await;
     let refused = world.csapi.faults().add(refusal(403).on("POST", "/comments"));
     world.company_says(&company, "one that is refused").await;
-    world.run_for(Duration::hours(4)).await;
+    world.run_for_long(Duration::hours(4)).await;
     let read_only = |mapping: casebridge::entities::CaseMapping| mapping.state.read_only.google.is_some();
     assert!(read_only(world.mapping().await), "the explanation is a comment and was refused as well");
 
