@@ -40,6 +40,11 @@ pub trait Delivery: Send + Sync {
 
     /// Delivers due tasks and waits for the answers, until no task is due any more. Returns the time at which the next task is due.
     async fn run_due(&self) -> Option<DateTime<Utc>>;
+
+    /// Returns true if tasks wait, due or not. True where that is not known.
+    fn has_waiting(&self) -> bool {
+        true
+    }
 }
 
 /// Embedded queue and, unless another store is given, SQLite, in a folder of their own.
@@ -120,6 +125,10 @@ impl Backend for AtOnce {
 pub struct Waiting(Mutex<VecDeque<QueuedTask>>);
 
 impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.0.lock().unwrap().is_empty()
+    }
+
     /// Takes all tasks, the oldest first.
     pub fn take(&self) -> Vec<QueuedTask> {
         self.0.lock().unwrap().drain(..).collect()
@@ -164,5 +173,9 @@ impl Delivery for AtOnceDelivery {
             }
         }
         None
+    }
+
+    fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
     }
 }

@@ -328,7 +328,9 @@ impl World {
             }
             Time::Machine => {
                 for _ in 0..3 {
-                    self.round().await;
+                    if self.round().await {
+                        break;
+                    }
                 }
             }
         }
@@ -348,12 +350,16 @@ impl World {
         })
     }
 
-    /// Runs both polls and the tasks that they queue, now.
-    pub async fn round(&self) {
+    /// Runs both polls and the tasks that they queue, now. Returns true if there were none, so that another round would find none either.
+    pub async fn round(&self) -> bool {
+        let mut is_idle = true;
         for poll in ["poll-google", "poll-company"] {
-            self.post(poll, json!({})).await;
+            let (status, answer) = self.post(poll, json!({})).await;
+            is_idle &= status == 200 && answer["queued"] == 0;
         }
+        is_idle &= !self.delivery.has_waiting();
         self.deliver().await;
+        is_idle
     }
 
     /// Asserts that nothing changes any more without an action of people.
