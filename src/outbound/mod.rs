@@ -1,10 +1,8 @@
 //! The HTTP layer of every client: timeouts, retries, rate limit, credentials, size limits (`R21`: manners towards an upstream).
 //!
 //! An [`Upstream`] knows HTTP and the retry rules; it knows nothing of cases. No request goes to an address taken from an answer, except
-//! for a
-//! download's redirects to allowed hosts, and those carry no credentials. [`Announced`] detects an answer that is not the requested file,
-//! for
-//! all systems alike.
+//! for a download's redirects to allowed hosts, and those carry no credentials. [`Announced`] detects an answer that is not the requested
+//! file, for all systems alike.
 
 mod advice;
 mod closed;
@@ -16,6 +14,7 @@ mod oauth;
 mod pace;
 mod skew;
 mod streaming;
+mod tls;
 mod token;
 mod upstream;
 mod variables;
@@ -29,6 +28,7 @@ pub use json::decode;
 pub use oauth::{ClientCredentials, TokenEndpoint, TokenRequest};
 pub use pace::{Pace, WriteLimit};
 pub use streaming::Announced;
+pub use tls::install_tls;
 pub use token::client as endpoint_client;
 pub use upstream::{
     AnswerMemory, Body, Broken, Call, Created, Dialect, ErrorText, Gateway, Listing, MAX_ANSWER, RetryPolicy,
@@ -36,18 +36,11 @@ pub use upstream::{
 };
 pub use variables::{certificate_problem, proxy_problems};
 
-/// Installs the program's TLS crypto provider, which every client needs. Does nothing if it is installed already.
-pub fn install_tls() {
-    // An error means that another thread installed the same provider first.
-    drop(rustls::crypto::ring::default_provider().install_default());
-}
-
 /// Returns the base configuration of every HTTP client of the program. It follows no redirect, and neither requests nor decompresses
 /// compressed answers, whatever features other crates enable in `reqwest`: a few bytes could become gigabytes, and the announced length
 /// would no longer be that of the content (`R17`: files).
 pub fn http_client() -> reqwest::ClientBuilder {
-    install_tls();
-    reqwest::Client::builder()
+    tls::configure(reqwest::Client::builder())
         .user_agent(concat!("casebridge/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
         .no_gzip()

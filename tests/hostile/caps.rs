@@ -196,7 +196,7 @@ async fn reads(
     filling: String,
 ) -> (Result<usize, casebridge::cases::ApiError>, usize) {
     let inner = crate::subjects::open(kind).await;
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let http = casebridge::outbound::http_client().no_proxy().build().unwrap();
     let (url, case) = (inner.server.url.clone(), inner.case.clone());
     let pages = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let counted = Arc::clone(&pages);
@@ -391,7 +391,7 @@ async fn a_request_that_can_be_read_in_two_ways_is_not_taken_for_two() {
 }
 
 async fn assert_still_well(address: std::net::SocketAddr) {
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let http = casebridge::outbound::http_client().no_proxy().build().unwrap();
     assert_eq!(http.get(format!("http://{address}/healthz")).send().await.unwrap().status(), 200);
 }
 

@@ -294,11 +294,10 @@ impl Server {
     }
 
     fn person(&self, index: usize) -> Person {
-        casebridge::outbound::install_tls();
         Person {
             base: format!("http://127.0.0.1:{}/REST/2.0", self.port),
             token: self.tokens[index].clone(),
-            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            http: casebridge::outbound::http_client().no_proxy().build().unwrap(),
         }
     }
 }

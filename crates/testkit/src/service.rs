@@ -249,8 +249,7 @@ pub fn serve_with(config: &Path, environment: &[(&str, &str)]) -> Process {
 }
 
 pub fn client() -> reqwest::Client {
-    casebridge::outbound::install_tls();
-    reqwest::Client::new()
+    casebridge::outbound::http_client().redirect(reqwest::redirect::Policy::default()).build().unwrap()
 }
 
 pub async fn post(http: &reqwest::Client, port: u16, task: &str) -> Option<Value> {

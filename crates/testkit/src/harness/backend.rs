@@ -115,7 +115,7 @@ impl Backend for AtOnce {
     }
 
     async fn queue(&self, service: SocketAddr, _clock: &SharedClock) -> Arc<dyn Delivery> {
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let http = casebridge::outbound::http_client().no_proxy().build().unwrap();
         Arc::new(AtOnceDelivery { service, http, waiting: Arc::new(Waiting::default()) })
     }
 }

@@ -252,7 +252,7 @@ impl World {
             backend,
             delivery,
             cron,
-            http: reqwest::Client::new(),
+            http: crate::service::client(),
             _folder: folder,
         }
     }

@@ -84,7 +84,7 @@ pub async fn both_polls_meeting_a_half_linked_pair_make_one_mapping_and_no_secon
 pub async fn two_instances_on_one_database_double_nothing(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let other = world.another_instance(Platform::Local, None).await;
-    let http = reqwest::Client::new();
+    let http = crate::service::client();
     let post = |at: std::net::SocketAddr, task: &str, body: serde_json::Value| {
         let request = http.post(format!("http://{at}/tasks/{task}")).json(&body);
         let request = request.header("authorization", format!("Bearer {INTERNAL_TOKEN}"));
