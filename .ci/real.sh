@@ -11,7 +11,10 @@ for file in /dev/shm/sem.faketime_sem_* /dev/shm/faketime_shm_*; do
   [ ! -e "$file" ] || [ -d "/proc/${file##*_}" ] || rm -f "$file"
 done
 
-suites() { cargo test --locked --profile "${CASEBRIDGE_PROFILE:-dev}" --no-fail-fast "$@"; }
+suites() {
+  local TIMEFORMAT="$*: %0R s, %0U s and %0S s of processor"
+  time cargo test --locked --profile "${CASEBRIDGE_PROFILE:-dev}" --no-fail-fast "$@"
+}
 
 suites --no-run --test clients --test clocks --test gcloud --test namespaces --test request_tracker
 # The two long ones beside each other, since both wait for servers.
@@ -20,7 +23,8 @@ trap 'rm -f "$log"' EXIT
 suites --test gcloud >"$log" 2>&1 &
 gcloud=$!
 status=0
-suites --test clients --test clocks --test namespaces --test request_tracker || status=$?
+suites --test clients --test clocks --test namespaces || status=$?
+suites --test request_tracker || status=$?
 wait "$gcloud" || status=$?
 cat "$log"
 exit "$status"
