@@ -699,6 +699,12 @@ async fn a_short_ticket_is_read_in_five_calls() {
     let content = adapter.content(&ticket, None).await.unwrap();
     assert_eq!((content.comments.len(), content.attachments.len()), (3, 1));
     assert_eq!(calls() - before, 5);
+    // The ticket, the transaction that created it, which is remembered, and the text of that.
+    for expected in [3, 2] {
+        let before = calls();
+        assert_eq!(adapter.get(&ticket).await.unwrap().unwrap().description, "the first message");
+        assert_eq!(calls() - before, expected);
+    }
 }
 
 #[tokio::test]

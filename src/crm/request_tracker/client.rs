@@ -368,7 +368,7 @@ impl Client {
     /// Reads the parts of one transaction.
     pub(super) async fn parts_of(&self, transaction: &str) -> Result<Vec<Value>, ApiError> {
         let path = format!("/REST/2.0/transaction/{transaction}/attachments");
-        self.newest_first(&path, None, Hidden::Possible, |call| call.query("fields", PART_FIELDS)).await
+        self.list_parts(&path, None, Hidden::Possible, Vec::new(), PART_FIELDS).await
     }
 
     /// Reads the parts of a ticket's messages that have no file name, with their contents, back to `since`. `transactions` are the IDs of the
@@ -379,14 +379,7 @@ impl Client {
         since: Option<DateTime<Utc>>,
         transactions: &[&str],
     ) -> Result<Vec<Value>, ApiError> {
-        if transactions.len() <= ASKED_BY_ID {
-            return self.texts_of(transactions).await;
-        }
-        let query = Value::Array(vec![no_file_name()]).to_string();
-        self.newest_first(&attachments(id), since, Hidden::Possible, |call| {
-            call.query("fields", TEXT_FIELDS).query("query", query.as_str())
-        })
-        .await
+        self.parts_for((id, since), transactions, Some(no_file_name()), TEXT_FIELDS).await
     }
 
     /// Reads the parts of a ticket's messages, without their contents, as [`Self::texts`].
@@ -396,10 +389,7 @@ impl Client {
         since: Option<DateTime<Utc>>,
         transactions: &[&str],
     ) -> Result<Vec<Value>, ApiError> {
-        if transactions.len() <= ASKED_BY_ID {
-            return self.parts_by_id(transactions, None, PART_FIELDS).await;
-        }
-        self.all_parts(id, since).await
+        self.parts_for((id, since), transactions, None, PART_FIELDS).await
     }
 
     /// Reads the parts of all of a ticket's transactions, without their contents, back to `since`.
@@ -408,8 +398,22 @@ impl Client {
         id: &str,
         since: Option<DateTime<Utc>>,
     ) -> Result<Vec<Value>, ApiError> {
-        self.newest_first(&attachments(id), since, Hidden::Possible, |call| call.query("fields", PART_FIELDS))
-            .await
+        self.list_parts(&attachments(id), since, Hidden::Possible, Vec::new(), PART_FIELDS).await
+    }
+
+    /// Reads the parts of these transactions by their IDs if they are few, and from the ticket's listing otherwise.
+    async fn parts_for(
+        &self,
+        (id, since): (&str, Option<DateTime<Utc>>),
+        transactions: &[&str],
+        filter: Option<Value>,
+        fields: &str,
+    ) -> Result<Vec<Value>, ApiError> {
+        if transactions.len() <= ASKED_BY_ID {
+            return self.parts_by_id(transactions, filter, fields).await;
+        }
+        let filter = filter.into_iter().collect();
+        self.list_parts(&attachments(id), since, Hidden::Possible, filter, fields).await
     }
 
     /// Reads the parts of these transactions. A part is shown if its transaction is (`AddRecord` in `RT::Attachments`), so that none is hidden.
@@ -424,15 +428,30 @@ impl Client {
             let ids = some
                 .iter()
                 .map(|id| json!({"field": "TransactionId", "value": id, "entry_aggregator": "OR"}));
-            let query = Value::Array(ids.chain(filter.clone()).collect()).to_string();
-            let parts = self
-                .newest_first("/REST/2.0/attachments", None, Hidden::None, |call| {
-                    call.query("fields", fields).query("query", query.as_str())
-                })
-                .await?;
-            found.extend(parts);
+            let query = ids.chain(filter.clone()).collect();
+            found.extend(self.list_parts("/REST/2.0/attachments", None, Hidden::None, query, fields).await?);
         }
         Ok(found)
+    }
+
+    /// Reads a listing of parts, all of them if the query is empty.
+    async fn list_parts(
+        &self,
+        path: &str,
+        since: Option<DateTime<Utc>>,
+        hidden: Hidden,
+        query: Vec<Value>,
+        fields: &str,
+    ) -> Result<Vec<Value>, ApiError> {
+        let query = (!query.is_empty()).then(|| Value::Array(query).to_string());
+        self.newest_first(path, since, hidden, |call| {
+            let call = call.query("fields", fields);
+            match &query {
+                Some(query) => call.query("query", query.as_str()),
+                None => call,
+            }
+        })
+        .await
     }
 
     /// Reads the transactions of a ticket, back to `since`.

@@ -68,6 +68,9 @@ const TELLINGS: u8 = 3;
 /// Number of merged tickets whose reports are counted. Beyond that, they are reported again, which changes nothing.
 const MOST_TOLD: usize = 1_000;
 
+/// Number of tickets whose creation is remembered: some 50 bytes each.
+const MOST_CREATIONS: usize = 10_000;
+
 /// Request Tracker as the company's CRM.
 pub struct RequestTracker {
     client: Client,
@@ -77,6 +80,8 @@ pub struct RequestTracker {
     searches: Mutex<BTreeMap<String, u8>>,
     /// Transaction of an upload of the connector that was made but is not shown to it.
     unseen: Mutex<Option<String>>,
+    /// Transaction that created each ticket, by the ticket's ID: it stays the same.
+    creations: Mutex<BTreeMap<String, String>>,
 }
 
 impl RequestTracker {
@@ -105,7 +110,14 @@ impl RequestTracker {
         };
         upstream.advise(check::remedies(&settings).advice());
         let client = Client::new(settings, upstream);
-        Self { client, priorities, capabilities, searches: Mutex::default(), unseen: Mutex::default() }
+        Self {
+            client,
+            priorities,
+            capabilities,
+            searches: Mutex::default(),
+            unseen: Mutex::default(),
+            creations: Mutex::default(),
+        }
     }
 
     fn settings(&self) -> &RequestTrackerSettings {
@@ -193,14 +205,7 @@ impl RequestTracker {
     async fn describe(&self, mut cases: Vec<Case>) -> Result<Vec<Case>, ApiError> {
         for some in cases.chunks_mut(client::PAGE) {
             let ids: Vec<&str> = some.iter().map(|case| case.id.as_str()).collect();
-            let mut ticket_of = BTreeMap::new();
-            for creation in self.client.creations(&ids).await? {
-                if let (Some(id), Some(ticket)) =
-                    (wire::text(&creation, "id"), wire::text(&creation, "ObjectId"))
-                {
-                    ticket_of.insert(id, ticket);
-                }
-            }
+            let ticket_of = self.creations(&ids).await?;
             let transactions: Vec<&str> = ticket_of.keys().map(String::as_str).collect();
             let texts = readings(&self.client.texts_of(&transactions).await?);
             let mut descriptions: BTreeMap<&str, Text> = BTreeMap::new();
@@ -215,6 +220,34 @@ impl RequestTracker {
             }
         }
         Ok(cases)
+    }
+
+    /// Returns the tickets by the IDs of the transactions that created them. Reads only those that are not remembered. Forgets all at
+    /// [`MOST_CREATIONS`] tickets.
+    async fn creations(&self, tickets: &[&str]) -> Result<BTreeMap<String, String>, ApiError> {
+        let (mut found, mut unknown) = (BTreeMap::new(), Vec::new());
+        {
+            let known = self.creations.lock().unwrap_or_else(PoisonError::into_inner);
+            for ticket in tickets {
+                match known.get(*ticket) {
+                    Some(creation) => drop(found.insert(creation.clone(), (*ticket).to_owned())),
+                    None => unknown.push(*ticket),
+                }
+            }
+        }
+        let read = self.client.creations(&unknown).await?;
+        let mut known = self.creations.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST_CREATIONS {
+            known.clear();
+        }
+        for creation in &read {
+            let ticket = wire::text(creation, "ObjectId").filter(|ticket| unknown.contains(&ticket.as_str()));
+            if let (Some(id), Some(ticket)) = (wire::text(creation, "id"), ticket) {
+                known.insert(ticket.clone(), id.clone());
+                found.insert(id, ticket);
+            }
+        }
+        Ok(found)
     }
 
     /// Searches and returns the cases for which `keep` is true, and the problems with unreadable tickets.
