@@ -130,26 +130,20 @@ impl Skew {
         let newest = self.samples.len().saturating_sub(JUMP);
         let together =
             self.samples.len() >= JUMP && self.samples.iter().skip(newest).all(|other| agree(*other, sample));
-        self.measure();
-        if together && self.median.is_some_and(|median| !agree(sample, median)) {
+        if together && median(&self.samples).is_some_and(|median| !agree(sample, median)) {
             self.samples.drain(..newest);
-            self.measure();
         }
         if self.samples.len() > KEPT {
             self.samples.pop_front();
-            self.measure();
         }
+        self.median = median(&self.samples);
     }
+}
 
-    fn measure(&mut self) {
-        let mut sorted = [(0, 0); KEPT + 1];
-        let sorted = &mut sorted[..self.samples.len()];
-        for (place, sample) in sorted.iter_mut().zip(&self.samples) {
-            *place = *sample;
-        }
-        sorted.sort_unstable();
-        self.median = sorted.len().checked_sub(1).map(|last| sorted[last / 2]);
-    }
+fn median(samples: &VecDeque<(Ms, Ms)>) -> Option<(Ms, Ms)> {
+    let mut sorted: Vec<_> = samples.iter().copied().collect();
+    sorted.sort_unstable();
+    sorted.get(sorted.len().checked_sub(1)? / 2).copied()
 }
 
 pub(crate) struct SystemPort {
