@@ -48,6 +48,5 @@ async fn answers_again(store: &dyn casebridge::store::Store) {
 
 /// A plain client, to look at what is stored without our stores.
 fn http() -> reqwest::Client {
-    casebridge::outbound::install_tls();
-    reqwest::Client::new()
+    casebridge_testkit::service::client()
 }
