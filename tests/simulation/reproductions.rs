@@ -3231,3 +3231,65 @@ fn parts_of_a_comment_that_was_edited_to_a_shorter_text_are_not_waited_for() {
         ],
     });
 }
+
+/// An e-mail became a comment between two parts of its copy. The system shows one text with line ends of two characters and the other one with
+/// one, so that the rest of the comment began elsewhere, and a part was read twice.
+#[test]
+fn an_email_and_its_comment_have_other_line_ends() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 133886,
+            google: Traits {
+                settles: 75,
+                lag: 20,
+                skew: 14400,
+                limit: 700,
+                renames_files: true,
+                tells_limit: true,
+                knows_creator: false,
+                default_priority: true,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                settles: 112,
+                resolution: 60,
+                control_characters: true,
+                renames_files: true,
+                tells_limit: true,
+                tells_identity: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            deadline: 144,
+            lease: 204,
+            give_up_after: 60,
+            extras: Extras { marks: true, mail: true, ..Extras::OFF },
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 179562,
+                what: Person(Create { side: Company, flagged: true, priority: 2, words: Long }),
+                salt: 3013419031137466053,
+            },
+            Step { at: 481066, what: Cron(PollCompany), salt: 17607525907155937365 },
+            Step {
+                at: 492575,
+                what: Trouble { part: GoogleApi, trouble: Late(67), seconds: 312 },
+                salt: 5095031224703800845,
+            },
+            Step {
+                at: 570690,
+                what: Person(Extra(Mail { case: 0, words: Long })),
+                salt: 5963764862461706172,
+            },
+            Step {
+                at: 570690,
+                what: Trouble { part: CompanyApi, trouble: Late(51), seconds: 231 },
+                salt: 15949132303822241778,
+            },
+            Step { at: 600912, what: Cron(PollGoogle), salt: 11033638745493498032 },
+            Step { at: 701909, what: Person(Extra(Become { case: 0, nth: 0 })), salt: 10435961851427053487 },
+        ],
+    });
+}

@@ -1161,7 +1161,8 @@ impl<'a> Planner<'a> {
     }
 
     /// Returns the ID under which a comment is copied, and the texts of its parts. A copy that was begun under the other ID goes on under it:
-    /// the ID is in the header of each part, and with a shorter one the parts would begin elsewhere in the text.
+    /// the ID is in the header of each part, and with a shorter one the parts would begin elsewhere in the text. So they would with other line
+    /// ends, which the e-mail and the comment that it becomes may have.
     fn split<'c>(&self, source: Side, comment: &'c Comment) -> (&'c str, Vec<String>) {
         let target = source.other();
         let facts = self.facts[target];
@@ -1169,13 +1170,13 @@ impl<'a> Planner<'a> {
             // Version 0.1 began to copy it, and split the text as that version read it.
             return (&comment.id, texts::comment_parts(source, &comment.as_read_earlier(), facts));
         }
-        match &comment.other_id {
-            Some(other) if self.ledger.has_part_of(target, other) => {
-                let comment = Comment { id: other.clone(), ..comment.clone() };
-                (other, texts::comment_parts(source, &comment, facts))
-            }
-            _ => (&comment.id, texts::comment_parts(source, comment, facts)),
-        }
+        let id = match &comment.other_id {
+            Some(other) if self.ledger.has_part_of(target, other) => other,
+            _ => &comment.id,
+        };
+        let comment =
+            Comment { id: id.clone(), body: texts::with_plain_line_ends(&comment.body), ..comment.clone() };
+        (id, texts::comment_parts(source, &comment, facts))
     }
 
     /// Records copies of comments under their own IDs, if they are known by their other ones only: a system may forget those, and does once

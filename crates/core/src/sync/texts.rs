@@ -711,12 +711,18 @@ fn grapheme_end(text: &str, at: usize) -> Option<usize> {
     cursor.prev_boundary(text, 0).ok().flatten().filter(|place| *place > 0)
 }
 
+/// Replaces line ends of two characters by one: systems change them.
+#[must_use]
+pub fn with_plain_line_ends(text: &str) -> String {
+    text.replace("\r\n", "\n")
+}
+
 /// Replaces the characters that the target cannot hold: control characters become visible pictures (`R25`: odd content is content).
 fn holdable(text: &str, target: &Capabilities) -> String {
     if target.control_characters {
         return text.to_owned();
     }
-    text.replace("\r\n", "\n")
+    with_plain_line_ends(text)
         .chars()
         .map(|c| match c {
             '\n' | '\t' => c,
