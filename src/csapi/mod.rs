@@ -34,7 +34,7 @@ use serde_json::{Value, json};
 use crate::cases::{
     ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check, Comment, CredentialEnd,
     Download, Finding, Found, Needs, NewAttachment, NewCase, NewComment, PlacementError, SeenScopes, Sweep,
-    TextLimit, Written, as_written, is_hidden_control, markers,
+    TextLimit, Written, as_written, is_hidden_control, markers, sort_counterparts,
 };
 use crate::entities::{CompanyCaseId, EscalationReason, GoogleCaseName, GooglePlacement, Priority, Side};
 use crate::outbound::{Announced, Body, Call, Listing, Upstream};
@@ -255,9 +255,8 @@ impl Csapi {
         Ok(Sweep { cases: cases.into_values().collect(), skipped, identified: true })
     }
 
-    /// Searches for a text, in one parent or in all that are polled, and returns the matches, oldest case first. Matches may not
-    /// contain the exact text, so the caller has to
-    /// compare.
+    /// Searches for a text, in one parent or in all that are polled, and returns the matches in the order of
+    /// [`sort_counterparts`]. Matches may not contain the exact text, so the caller has to compare.
     async fn search_text(&self, under: Option<&str>, text: &str) -> Result<Vec<Found>, ApiError> {
         let found = match under {
             None => self.search(&quoted(text)).await,
@@ -267,9 +266,7 @@ impl Csapi {
         for what in skipped {
             tracing::warn!(upstream = NAME, what, "left out of a search: not understood");
         }
-        cases.sort_by(|a, b| {
-            (a.created_at.is_none(), a.created_at, &a.id).cmp(&(b.created_at.is_none(), b.created_at, &b.id))
-        });
+        sort_counterparts(&mut cases);
         Ok(cases)
     }
 
@@ -345,33 +342,28 @@ impl Csapi {
     }
 
     /// Searches first by the first line of the description, which the connector writes, then by the comment that names the company case
-    /// that a Google case syncs with. Prefers a case that names the company case's system over one that names none (`R31`: an ID is valid
-    /// only in its own system). Of several, takes the oldest, so that every search gives the same answer.
-    async fn counterpart_in(
+    /// that a Google case syncs with.
+    async fn counterparts_in(
         &self,
         under: Option<&str>,
         counterpart: &str,
         home: Option<&str>,
-    ) -> Result<Option<Case>, ApiError> {
+    ) -> Result<Vec<Found>, ApiError> {
         // The check also protects the query: a valid ID holds no quotes.
         let counterpart = CompanyCaseId::parse(counterpart).map_err(|error| {
             self.upstream.error(ApiErrorKind::Refused, "search for a company case", error.to_string())
         })?;
         let counterpart = counterpart.as_str();
-        let mut of_no_home = None;
-        for case in self.search_text(under, &markers::google_description_search(counterpart)).await? {
-            if case.counterpart.as_deref() != Some(counterpart) {
-                continue;
-            }
-            match (&case.counterpart_address, home) {
-                (Some(address), Some(home)) if !markers::is_within(address, home) => {}
-                (Some(_), _) => return self.get(&case.id).await,
-                (None, _) => of_no_home = of_no_home.or(Some(case.id)),
-            }
+        let of_another_home = |case: &Found| {
+            let address = case.counterpart_address.as_deref();
+            address.zip(home).is_some_and(|(address, home)| !markers::is_within(address, home))
+        };
+        let mut named = self.search_text(under, &markers::google_description_search(counterpart)).await?;
+        named.retain(|case| case.counterpart.as_deref() == Some(counterpart) && !of_another_home(case));
+        if !named.is_empty() {
+            return Ok(named);
         }
-        if let Some(id) = of_no_home {
-            return self.get(&id).await;
-        }
+        let mut announced = Vec::new();
         for case in self.search_text(under, &markers::now_syncing_search(counterpart)).await? {
             // If the description names another company case, it takes precedence over a comment.
             if case.counterpart.is_some() {
@@ -385,10 +377,10 @@ impl Csapi {
                 .into_iter()
                 .any(|company| company.id == counterpart && of_home(&company) != Some(false))
             {
-                return self.get(&case.id).await;
+                announced.push(case);
             }
         }
-        Ok(None)
+        Ok(announced)
     }
 
     /// Makes the error for an answer to a write that cannot be read: the write may have happened (`R13`: unknown write outcome).
@@ -501,21 +493,17 @@ impl CaseSystem for Csapi {
         }
     }
 
-    async fn find_counterpart(
-        &self,
-        counterpart: &str,
-        home: Option<&str>,
-    ) -> Result<Option<Case>, ApiError> {
-        self.counterpart_in(None, counterpart, home).await
+    async fn find_counterparts(&self, counterpart: &str, home: Option<&str>) -> Result<Vec<Found>, ApiError> {
+        self.counterparts_in(None, counterpart, home).await
     }
 
-    async fn find_counterpart_under(
+    async fn find_counterparts_under(
         &self,
         parent: &str,
         counterpart: &str,
         home: Option<&str>,
-    ) -> Result<Option<Case>, ApiError> {
-        self.counterpart_in(Some(parent), counterpart, home).await
+    ) -> Result<Vec<Found>, ApiError> {
+        self.counterparts_in(Some(parent), counterpart, home).await
     }
 
     async fn classification_id(&self, text: &str) -> Result<String, PlacementError> {

@@ -324,15 +324,15 @@ async fn claim_of_company(
     ))
 }
 
-/// True if a search at Google for the case that names this company case finds that Google case.
+/// True if a search at Google for the cases that name this company case finds that Google case.
 async fn google_names_company(
     deps: &Deps,
     google: &GoogleCaseName,
     company: &CompanyCaseId,
 ) -> Result<bool, AdmissionError> {
-    let found = deps.systems[Side::Google].find_counterpart(company.as_str(), deps.home()).await?;
-    let number = found.and_then(|found| GoogleCaseName::parse(&found.id).ok());
-    Ok(number.is_some_and(|found| found.number() == google.number()))
+    let found = deps.systems[Side::Google].find_counterparts(company.as_str(), deps.home()).await?;
+    let mut names = found.iter().filter_map(|found| GoogleCaseName::parse(&found.id).ok());
+    Ok(names.any(|found| found.number() == google.number()))
 }
 
 /// Completes a mapping that waits for this case, usually the counterpart that a sync created without learning its ID.

@@ -13,8 +13,8 @@ use super::sync_case::{self, Request};
 use super::{Caller, Deps, Mode, Pacer, Task, TaskKind, TaskReport, Unchanged};
 use crate::cases::{
     Annotated, Annotation, ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check,
-    Closing, Comment, Content, CredentialEnd, Details, Download, Finding, Needs, NewAttachment, NewCase,
-    NewComment, Placement, PlacementError, SeenScopes, Statuses, Sweep, Wanted, Written,
+    Closing, Comment, Content, CredentialEnd, Details, Download, Finding, Found, Needs, NewAttachment,
+    NewCase, NewComment, Placement, PlacementError, SeenScopes, Statuses, Sweep, Wanted, Written,
 };
 use crate::entities::{
     CaseMapping, CompanyCaseId, EscalationReason, FirstSeen, GoogleCaseName, GooglePlacement, Priority, Side,
@@ -287,21 +287,17 @@ impl CaseSystem for Watched {
         self.system.shows(id).await
     }
 
-    async fn find_counterpart(
-        &self,
-        counterpart: &str,
-        home: Option<&str>,
-    ) -> Result<Option<Case>, ApiError> {
-        self.system.find_counterpart(counterpart, home).await
+    async fn find_counterparts(&self, counterpart: &str, home: Option<&str>) -> Result<Vec<Found>, ApiError> {
+        self.system.find_counterparts(counterpart, home).await
     }
 
-    async fn find_counterpart_under(
+    async fn find_counterparts_under(
         &self,
         parent: &str,
         counterpart: &str,
         home: Option<&str>,
-    ) -> Result<Option<Case>, ApiError> {
-        self.system.find_counterpart_under(parent, counterpart, home).await
+    ) -> Result<Vec<Found>, ApiError> {
+        self.system.find_counterparts_under(parent, counterpart, home).await
     }
 
     async fn classification_id(&self, text: &str) -> Result<String, PlacementError> {

@@ -1200,31 +1200,65 @@ pub(super) async fn counterpart_in_place(
             {
                 return Ok(Some(company));
             }
-            let Some(found) = deps.systems[Side::Company].find_counterpart(&case.id, None).await? else {
-                return Ok(None);
-            };
-            let created = found.by_connector == Some(true) || (begun && found.by_connector.is_none());
-            let adopted =
-                created || deps.settings.adopt_claims || google_names(deps, case, &found.id).await?;
-            Ok(Some(found).filter(|_| adopted))
+            let found = deps.systems[Side::Company].find_counterparts(&case.id, None).await?;
+            let created =
+                |found: &Found| found.by_connector == Some(true) || (begun && found.by_connector.is_none());
+            let mut chosen = found.iter().find(|found| deps.settings.adopt_claims || created(found));
+            if chosen.is_none() && !found.is_empty() {
+                let named = named_by_google(deps, case).await?;
+                chosen = found.iter().find(|found| named.contains(&found.id));
+            }
+            match chosen {
+                Some(chosen) => read_found(deps, Side::Company, chosen).await.map(Some),
+                None => Ok(None),
+            }
         }
         Side::Company => {
             let google = &deps.systems[Side::Google];
-            let mut found = google.find_counterpart(&case.id, deps.home()).await?;
-            let parent = session.mapping.state.google_placement.as_ref().and_then(|at| at.parent.as_deref());
-            if let (None, true, Some(parent)) = (&found, begun, parent) {
-                found = google.find_counterpart_under(parent, &case.id, deps.home()).await?;
+            let found = google.find_counterparts(&case.id, deps.home()).await?;
+            if let Some(ours) = adopted_at_google(deps, case, begun, &found).await? {
+                return Ok(Some(ours));
             }
-            let Some(found) = found else { return Ok(None) };
-            let named = names_google(case, &found.id);
-            let adopted = match &found.counterpart_address {
-                // Version 0.1 wrote no address. Such a case is ours if both name each other, or if its text is the same as this one's.
-                None => named || (begun && says_the_same(deps, case, &found)),
-                Some(_) => named || begun || found.by_connector == Some(true),
-            };
-            Ok(Some(found).filter(|_| adopted))
+            let parent = session.mapping.state.google_placement.as_ref().and_then(|at| at.parent.as_deref());
+            let Some(parent) = parent.filter(|_| begun) else { return Ok(None) };
+            let found = google.find_counterparts_under(parent, &case.id, deps.home()).await?;
+            adopted_at_google(deps, case, begun, &found).await
         }
     }
+}
+
+/// Returns the first of the Google cases found that may be adopted by a company case. `begun`: its creation was begun. Version 0.1 wrote no
+/// address. A case without one may be adopted if both cases name each other, or if a creation was begun and the text is the same.
+async fn adopted_at_google(
+    deps: &Deps,
+    company: &Case,
+    begun: bool,
+    found: &[Found],
+) -> Result<Option<Case>, SyncError> {
+    for found in found {
+        let named = names_google(company, &found.id);
+        let has_address = found.counterpart_address.is_some();
+        if named || begun || (has_address && found.by_connector == Some(true)) {
+            let google = read_found(deps, Side::Google, found).await?;
+            if named || has_address || says_the_same(deps, company, &google) {
+                return Ok(Some(google));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Reads a case that a search found. Fails if the system does not show it: it may be there all the same, and another one created beside it
+/// (`R28`: missing is not gone).
+async fn read_found(deps: &Deps, side: Side, found: &Found) -> Result<Case, SyncError> {
+    let system = &deps.systems[side];
+    system.get(&found.id).await?.ok_or_else(|| {
+        SyncError::Failed(format!(
+            "{} finds case {} in a search, but does not show it: no other is created before the search stops to find it",
+            system.capabilities().name,
+            found.id,
+        ))
+    })
 }
 
 /// Returns the company case with which a Google case says that it syncs, if both name each other. A case of an earlier pair says so, whose
@@ -1276,18 +1310,21 @@ pub(super) fn names_google(company: &Case, google: &str) -> bool {
     named.is_some() && named == number(google)
 }
 
-/// True if a Google case names that company case of ours, in its description or in a comment. A message does not count: anybody can send
-/// one.
-async fn google_names(deps: &Deps, google: &Case, company: &str) -> Result<bool, SyncError> {
-    if let Some(named) = google.counterpart.as_deref() {
-        return Ok(named == company && is_of_home(deps, google.counterpart_address.as_deref()));
+/// Returns the IDs of the company cases of ours that a Google case names, in its description or else in comments. A message does not
+/// count: anybody can send one.
+async fn named_by_google(deps: &Deps, google: &Case) -> Result<Vec<String>, SyncError> {
+    if let Some(named) = &google.counterpart {
+        let is_ours = is_of_home(deps, google.counterpart_address.as_deref());
+        return Ok(Vec::from_iter(is_ours.then(|| named.clone())));
     }
     let comments = deps.systems[Side::Google].comments(&google.id, None).await?;
     Ok(comments
         .iter()
         .filter(|comment| comment.by_connector != Some(false))
         .filter_map(|comment| markers::company_case_of_comment(&comment.body))
-        .any(|named| named.id == company && is_of_home(deps, named.address)))
+        .filter(|named| is_of_home(deps, named.address))
+        .map(|named| named.id.to_owned())
+        .collect())
 }
 
 /// True if a Google case has the text that version 0.1 made from a company case.

@@ -264,7 +264,7 @@ impl Subject {
         log.add("get", &within("get", system.get(case)).await);
         log.add(
             "find",
-            &within("find_counterpart", system.find_counterpart(&self.counterpart(), None)).await,
+            &within("find_counterparts", system.find_counterparts(&self.counterpart(), None)).await,
         );
         log.add("comments", &within("comments", system.comments(case, None)).await);
         log.add("comments since", &within("comments", system.comments(case, Some(since))).await);
@@ -296,8 +296,8 @@ impl Subject {
             log.add("subscribers", &within("set_subscribers", system.set_subscribers(case, &people)).await);
             let parent = "organizations/123";
             let counterpart = self.counterpart();
-            let found = system.find_counterpart_under(parent, &counterpart, None);
-            log.add("find under", &within("find_counterpart_under", found).await);
+            let found = system.find_counterparts_under(parent, &counterpart, None);
+            log.add("find under", &within("find_counterparts_under", found).await);
             for text in ["compute engine", "no such words"] {
                 let id = system.classification_id(text).await.map_err(|error| error.to_string());
                 log.add("classification", &Ok::<_, ApiError>(id));

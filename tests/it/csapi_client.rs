@@ -201,14 +201,14 @@ async fn contract(csapi: &dyn CaseSystem, begin: DateTime<Utc>) {
     let deadline = tokio::time::Instant::now() + csapi.capabilities().index_lag.to_std().unwrap();
     loop {
         let sweep = csapi.search_updated(begin - TimeDelta::hours(1)).await.unwrap();
-        let found = csapi.find_counterpart(&counterpart, None).await.unwrap();
-        if sweep.cases.iter().any(|case| same(&case.id)) && found.is_some_and(|case| same(&case.id)) {
+        let found = csapi.find_counterparts(&counterpart, None).await.unwrap();
+        if sweep.cases.iter().any(|case| same(&case.id)) && found.iter().any(|case| same(&case.id)) {
             break;
         }
         assert!(tokio::time::Instant::now() < deadline, "not found within the lag that is assumed");
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    assert_eq!(csapi.find_counterpart(&format!("{counterpart}-no"), None).await.unwrap(), None);
+    assert_eq!(csapi.find_counterparts(&format!("{counterpart}-no"), None).await.unwrap(), []);
 
     let text = "Ünï💥 \u{202e}rtl\n[Company Comment 1 by X] <b>\"</b> \\n";
     let written = csapi.add_comment(id, &new_comment(text)).await.unwrap();
@@ -412,7 +412,7 @@ async fn the_case_that_mirrors_a_company_case_is_found_by_exact_words_only() {
         .sandbox
         .add_comment(&talk, Author::customer("Jane Roe"), &markers::now_syncing(&named("77-b")))
         .unwrap();
-    assert_eq!(world.csapi.find_counterpart("77", None).await.unwrap(), None);
+    assert_eq!(world.csapi.find_counterparts("77", None).await.unwrap(), []);
 
     let by_comment = world.open("by comment", "x");
     world
@@ -424,10 +424,13 @@ async fn the_case_that_mirrors_a_company_case_is_found_by_exact_words_only() {
         .sandbox
         .add_comment(&of_another, Author::customer("Jane Roe"), &markers::now_syncing(&named("79")))
         .unwrap();
-    let find = async |id: &str| world.csapi.find_counterpart(id, None).await.unwrap().map(|case| case.id);
-    assert_eq!(find("77").await, Some(by_comment));
-    assert_eq!(find("78").await, Some(of_another));
-    assert_eq!(find("79").await, None, "a description that names another case outweighs a comment");
+    let find = async |id: &str| -> Vec<String> {
+        let found = world.csapi.find_counterparts(id, None).await.unwrap();
+        found.into_iter().map(|case| case.id).collect()
+    };
+    assert_eq!(find("77").await, [by_comment]);
+    assert_eq!(find("78").await, [of_another]);
+    assert_eq!(find("79").await, [""; 0], "a description that names another case outweighs a comment");
 
     world.clock.advance(TimeDelta::seconds(1));
     let older = world.open("older", &format!("{}\nIt is full", header(&named("77"))));
@@ -435,9 +438,9 @@ async fn the_case_that_mirrors_a_company_case_is_found_by_exact_words_only() {
     let newer = world.open("newer", &format!("{}\r\nIt is full", header(&named("77"))));
     for order in [Order::NewestFirst, Order::OldestFirst] {
         world.sandbox.adjust(|switches| switches.case_order = order);
-        assert_eq!(find("77").await, Some(older.clone()), "a description outweighs a comment; not {newer}");
+        assert_eq!(find("77").await, [older.clone(), newer.clone()], "a description outweighs a comment");
     }
-    let injected = world.csapi.find_counterpart("7\" OR \"", None).await.unwrap_err();
+    let injected = world.csapi.find_counterparts("7\" OR \"", None).await.unwrap_err();
     assert_eq!(injected.kind, ApiErrorKind::Refused);
 }
 
@@ -1055,9 +1058,9 @@ async fn projects_that_routes_name_beside_a_project_are_polled_too() {
     let google = GooglePlacement { parent: Some("projects/shop".to_owned()), ..GooglePlacement::default() };
     let made = one.create(&NewCase { google, ..new_case("4711") }).await.unwrap();
     assert!(made.id.starts_with("projects/shop/cases/"), "{}", made.id);
-    assert_eq!(one.find_counterpart("4711", None).await.unwrap(), None);
-    let found = one.find_counterpart_under("projects/shop", "4711", None).await.unwrap();
-    assert_eq!(found.map(|case| case.id), Some(made.id));
+    assert_eq!(one.find_counterparts("4711", None).await.unwrap(), []);
+    let found = one.find_counterparts_under("projects/shop", "4711", None).await.unwrap();
+    assert_eq!(found.iter().map(|case| &case.id).collect::<Vec<_>>(), [&made.id]);
 }
 
 #[tokio::test]

@@ -120,7 +120,7 @@ async fn reads(system: &dyn CaseSystem, id: &str, clock: &ManualClock) -> Outcom
     vec![
         ("search_updated", system.search_updated(clock.now() - chrono::Duration::minutes(5)).await.err()),
         ("get", system.get(id).await.err()),
-        ("find_counterpart", system.find_counterpart("organizations/1/cases/2", None).await.err()),
+        ("find_counterparts", system.find_counterparts("organizations/1/cases/2", None).await.err()),
         ("comments", system.comments(id, None).await.err()),
         ("attachments", system.attachments(id, None).await.err()),
     ]

@@ -334,10 +334,13 @@ async fn a_case_is_found_once_the_index_has_caught_up() {
     crm.jira.faults().set_search_lag(lag);
     let since = crm.clock.now();
     let case = crm.adapter.create(&new_case("organizations/1/cases/2")).await.unwrap();
-    assert_eq!(crm.adapter.find_counterpart(case.counterpart.as_deref().unwrap(), None).await.unwrap(), None);
+    assert_eq!(crm.adapter.find_counterparts(case.counterpart.as_deref().unwrap(), None).await.unwrap(), []);
     assert_eq!(crm.adapter.get(&case.id).await.unwrap(), Some(case.clone()), "by ID it is there at once");
     crm.clock.advance(lag + Duration::seconds(1));
-    assert_eq!(crm.adapter.find_counterpart("projects/p/cases/2", None).await.unwrap(), Some(case.clone()));
+    assert_eq!(
+        crm.adapter.find_counterparts("projects/p/cases/2", None).await.unwrap(),
+        [Found::from(&case)]
+    );
     assert_eq!(crm.adapter.search_updated(since).await.unwrap().cases, [Found::from(&case)]);
 }
 

@@ -284,7 +284,7 @@ async fn a_query_of_which_something_was_ignored_lets_nothing_else_in() {
     let error = crm.adapter.search_updated(since).await.unwrap_err();
     assert_eq!(error.kind, ApiErrorKind::Refused, "{error}");
     assert!(error.message.contains("company.servicenow.flag_field"), "{error}");
-    assert!(crm.adapter.find_counterpart("organizations/1/cases/5", None).await.is_err());
+    assert!(crm.adapter.find_counterparts("organizations/1/cases/5", None).await.is_err());
     let error = crm.adapter.create(&new_case("organizations/1/cases/5")).await.unwrap_err();
     assert_eq!((error.kind, calls(&crm, "POST", "/table/")), (ApiErrorKind::Refused, 0), "{error}");
     let checks = crm.adapter.check(Needs::all(Visibility::Internal)).await;
@@ -313,10 +313,10 @@ async fn a_value_with_a_caret_adds_no_condition() {
     let theirs = flagged(&crm, "somebody's");
     crm.servicenow.set_google_name(&theirs, Some("a name")).unwrap();
     for name in ["x^NQactive=true", "^ORactive=true", "a name^ORactive=true"] {
-        assert_eq!(crm.adapter.find_counterpart(name, None).await.unwrap(), None, "{name}");
+        assert_eq!(crm.adapter.find_counterparts(name, None).await.unwrap(), [], "{name}");
     }
-    let found = crm.adapter.find_counterpart("a name", None).await.unwrap();
-    assert_eq!(found.map(|case| case.id), Some(theirs));
+    let found = crm.adapter.find_counterparts("a name", None).await.unwrap();
+    assert_eq!(found.iter().map(|case| &case.id).collect::<Vec<_>>(), [&theirs]);
 }
 
 #[tokio::test]
@@ -377,9 +377,9 @@ async fn a_counterpart_that_is_hidden_is_not_taken_for_none() {
     let name = "organizations/1/cases/51234456";
     crm.servicenow.set_google_name(&id, Some(name)).unwrap();
     crm.servicenow.set_visible(&id, false).unwrap();
-    told(crm.adapter.find_counterpart(name, None).await, &["1 of 1 records are hidden"]);
+    told(crm.adapter.find_counterparts(name, None).await, &["1 of 1 records are hidden"]);
     crm.servicenow.set_visible(&id, true).unwrap();
-    assert_eq!(crm.adapter.find_counterpart(name, None).await.unwrap().map(|case| case.id), Some(id));
+    assert_eq!(crm.adapter.find_counterparts(name, None).await.unwrap()[0].id, id);
 }
 
 #[tokio::test]
@@ -459,7 +459,7 @@ async fn whoever_is_not_signed_in_is_told_so_and_finds_nothing_to_believe() {
     told(crm.adapter.any_case(None).await, &parts);
     told(crm.adapter.get(&id).await, &parts);
     told(crm.adapter.comments(&id, None).await, &parts);
-    told(crm.adapter.find_counterpart("organizations/1/cases/5", None).await, &parts);
+    told(crm.adapter.find_counterparts("organizations/1/cases/5", None).await, &parts);
     // If the instance does not report the signed-in state, the count and the user's name show it.
     crm.servicenow.set_switches(SandboxServiceNowSwitches { no_login_header: true, ..guest });
     told(crm.adapter.search_updated(since).await, &["1 of 1 records are hidden"]);

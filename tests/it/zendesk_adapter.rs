@@ -7,8 +7,8 @@ use std::time::Duration as StdDuration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use casebridge::cases::{
-    Annotated, Annotation, ApiErrorKind, CaseSystem, Check, CheckStatus, Closing, Needs, NewAttachment,
-    NewCase, NewComment, Placement, Visibility,
+    Annotated, Annotation, ApiErrorKind, CaseSystem, Check, CheckStatus, Closing, Found, Needs,
+    NewAttachment, NewCase, NewComment, Placement, Visibility,
 };
 use casebridge::clock::{Clock as _, ManualClock, SharedClock};
 use casebridge::crm::CrmKind as _;
@@ -462,8 +462,8 @@ async fn the_ticket_of_a_google_case_is_found_without_the_index() {
     let crm = usual().await;
     crm.zendesk.faults().set_search_lag(Duration::hours(2));
     let case = crm.adapter.create(&new_case("organizations/1/cases/2")).await.unwrap();
-    let found = crm.adapter.find_counterpart("projects/p/cases/2", None).await.unwrap();
-    assert_eq!(found, Some(case));
+    let found = crm.adapter.find_counterparts("projects/p/cases/2", None).await.unwrap();
+    assert_eq!(found, [Found::from(&case)]);
 }
 
 #[tokio::test]
@@ -1045,7 +1045,7 @@ async fn a_token_that_ends_fails_every_call_with_what_to_do() {
         crm.adapter.any_case(None).await.err(),
         crm.adapter.get(&id).await.err(),
         crm.adapter.comments(&id, None).await.err(),
-        crm.adapter.find_counterpart("organizations/1/cases/2", None).await.err(),
+        crm.adapter.find_counterparts("organizations/1/cases/2", None).await.err(),
     ];
     for error in errors {
         assert_eq!(error.unwrap().kind, ApiErrorKind::Unauthorized);
@@ -1289,14 +1289,16 @@ async fn a_ticket_tells_who_made_it_and_the_connectors_own_comes_first() {
         crm.zendesk.create_ticket(NewTicket { external_id, ..NewTicket::flagged("another desk's") });
     let foreign = foreign.unwrap();
     crm.tick().await;
-    let found = crm.adapter.find_counterpart(name, None).await.unwrap().unwrap();
-    assert_eq!((found.id.as_str(), found.by_connector), (claim.as_str(), Some(false)));
+    let found = crm.adapter.find_counterparts(name, None).await.unwrap();
+    assert_eq!((found[0].id.as_str(), found[0].by_connector), (claim.as_str(), Some(false)));
     assert_eq!(crm.adapter.get(&foreign).await.unwrap().unwrap().by_connector, Some(false));
     let ours = crm.adapter.create(&new_case(name)).await.unwrap();
     assert_eq!(ours.by_connector, Some(true));
     crm.tick().await;
-    let found = crm.adapter.find_counterpart(name, None).await.unwrap().unwrap();
-    assert_eq!((&found.id, found.by_connector), (&ours.id, Some(true)), "although it is the youngest");
+    let found = crm.adapter.find_counterparts(name, None).await.unwrap();
+    assert_eq!((&found[0].id, found[0].by_connector), (&ours.id, Some(true)), "although it is the youngest");
+    let ids: Vec<&String> = found.iter().map(|case| &case.id).collect();
+    assert_eq!(ids, [&ours.id, &claim, &foreign], "each once, though both searches find it");
     let since = crm.clock.now() - Duration::hours(1);
     for case in crm.adapter.search_updated(since).await.unwrap().cases {
         assert_eq!(case.by_connector, Some(case.id == ours.id), "searches tell it too: {case:?}");

@@ -114,9 +114,13 @@ impl Connector {
         let other = if let Some(other) = known {
             other
         } else {
-            let found = target.find_counterpart(id, None).await?;
-            let counterpart = match found {
-                Some(found) => found,
+            let found = target.find_counterparts(id, None).await?;
+            let first = match found.first() {
+                Some(first) => target.get(&first.id).await?,
+                None => None,
+            };
+            let counterpart = match first {
+                Some(first) => first,
                 None => target.create(&counterpart_of(from, &case)).await?,
             };
             if let Some(mapping) = self.of(from, id) {

@@ -597,7 +597,7 @@ async fn without_the_right_to_set_fields_one_ticket_is_made_and_is_completed_whe
         for part in ["grant the connector's user ModifyCustomField", "Permission Denied"] {
             assert!(error.message.contains(part), "{error}");
         }
-        assert_eq!(adapter.find_counterpart("organizations/1/cases/5", None).await.unwrap(), None);
+        assert_eq!(adapter.find_counterparts("organizations/1/cases/5", None).await.unwrap(), []);
     }
     server.stop();
     server.alter(&slot, "grant('ModifyCustomField', $_) for $flag, $name");

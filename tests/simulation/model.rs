@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use casebridge::cases::{
     ApiError, ApiErrorKind, Attachment, Case, Closing, Comment, Found, NewCase, NewComment, Sweep,
-    Visibility, Written, markers,
+    Visibility, Written, markers, sort_counterparts,
 };
 use casebridge::entities::{Priority, PriorityReading};
 use chrono::{DateTime, Utc};
@@ -650,25 +650,24 @@ impl World {
         Ok(shown)
     }
 
-    /// Of several that name it, what the connector's own user created comes first (R38), else the oldest; and none that names another
-    /// system (R31). `under`: only of that organisation or project, whose index is not late for hours.
-    pub(crate) fn find_mirror(
+    /// All that name it, in the order that is asked for (R38), but none that names another system (R31). `under`: only of that organisation or project, whose index is not late for hours.
+    pub(crate) fn find_mirrors(
         &mut self,
         side: Side,
         (counterpart, home): (&str, Option<&str>),
         under: Option<&str>,
         dice: &mut Dice,
-    ) -> Result<Option<Case>, ApiError> {
+    ) -> Result<Vec<Found>, ApiError> {
         let lag = self.traits(side).lag;
         if !self.known(side, "find a counterpart")? {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let at = self.late("late search", lag, dice);
         let other_home = |case: &&Case| {
             let address = case.counterpart_address.as_deref();
             address.zip(home).is_some_and(|(address, home)| !markers::is_within(address, home))
         };
-        let found = self.systems[side]
+        let mut found: Vec<Found> = self.systems[side]
             .cards
             .values()
             .filter(|card| self.is_shown(side, card))
@@ -681,8 +680,10 @@ impl World {
                 (named || (side == Google && card.says_it_syncs_with(counterpart, at))).then_some(case)
             })
             .filter(|case| !other_home(case) || mutation::ignores_homes(self))
-            .min_by_key(|case| (case.by_connector == Some(false), case.counterpart_address.is_none()));
-        Ok(found.cloned())
+            .map(|case| Found::of(side, case))
+            .collect();
+        sort_counterparts(&mut found);
+        Ok(found)
     }
 
     pub(crate) fn exists(&self, side: Side, id: &str, call: &str) -> Result<&Card, ApiError> {

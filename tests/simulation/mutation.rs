@@ -212,8 +212,15 @@ pub(crate) fn got(world: &Shared, case: Option<Case>) -> Option<Case> {
     })
 }
 
-pub(crate) fn found(world: &Shared, case: Option<Case>) -> Option<Case> {
-    got(world, case).filter(|_| !is(world, M::CreationForgotten))
+pub(crate) fn counterparts(world: &Shared, mut found: Vec<Found>) -> Vec<Found> {
+    let mutation = world.lock().mutation;
+    if mutation == Some(M::CreationForgotten) {
+        return Vec::new();
+    }
+    for case in &mut found {
+        found_in_search(mutation, case);
+    }
+    found
 }
 
 /// What the store is given of a poll.

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use casebridge::cases::{
     Annotated, Annotation, ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check,
-    Comment, Details, Download, Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit, Visibility,
-    Wanted, Written,
+    Comment, Details, Download, Found, Needs, NewAttachment, NewCase, NewComment, Sweep, TextLimit,
+    Visibility, Wanted, Written,
 };
 use casebridge::entities::{
     CaseMapping, CompanyCaseId, EscalationReason, Global, GoogleCaseName, MappingId, PollMemory, Priority,
@@ -292,34 +292,30 @@ impl CaseSystem for SystemPort {
         Ok(mutation::got(&self.world, case))
     }
 
-    async fn find_counterpart(
-        &self,
-        counterpart: &str,
-        home: Option<&str>,
-    ) -> Result<Option<Case>, ApiError> {
+    async fn find_counterparts(&self, counterpart: &str, home: Option<&str>) -> Result<Vec<Found>, ApiError> {
         let side = self.side;
         let named = (counterpart, home);
         let found =
-            self.read("find a counterpart", move |world, dice| world.find_mirror(side, named, None, dice));
+            self.read("find a counterpart", move |world, dice| world.find_mirrors(side, named, None, dice));
         let found = found.await?;
-        Ok(mutation::found(&self.world, found))
+        Ok(mutation::counterparts(&self.world, found))
     }
 
-    async fn find_counterpart_under(
+    async fn find_counterparts_under(
         &self,
         parent: &str,
         counterpart: &str,
         home: Option<&str>,
-    ) -> Result<Option<Case>, ApiError> {
+    ) -> Result<Vec<Found>, ApiError> {
         let (side, named) = (self.side, (counterpart, home));
         let found = self.read("find a counterpart in its place", move |world, dice| {
-            world.find_mirror(side, named, Some(parent), dice)
+            world.find_mirrors(side, named, Some(parent), dice)
         });
         let found = found.await?;
-        if found.is_some() {
+        if !found.is_empty() {
             self.world.lock().seen.count("calls", "found in its place");
         }
-        Ok(mutation::found(&self.world, found))
+        Ok(mutation::counterparts(&self.world, found))
     }
 
     async fn details(&self, id: &str, wanted: &Wanted) -> Result<Details, ApiError> {

@@ -3293,3 +3293,92 @@ fn an_email_and_its_comment_have_other_line_ends() {
         ],
     });
 }
+
+/// A Google case said that it mirrors the company case, without an address. A creation in another project got no answer. The search for it found
+/// that claim, so that nobody looked in the project, and the case was created again.
+#[test]
+fn a_claim_does_not_hide_the_case_that_was_created() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 136590,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 96,
+                lag: 60,
+                stale: 5,
+                resolution: 1,
+                limit: 700,
+                control_characters: true,
+                renames_files: true,
+                tells_limit: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                knows_connector: true,
+                settles: 47,
+                resolution: 60,
+                skew: 36000,
+                control_characters: true,
+                tells_limit: true,
+                four_priorities: true,
+                addresses: true,
+                scopes: 2,
+                default_priority: true,
+                ..Traits::BEFORE
+            },
+            carry_internal: true,
+            deadline: 73,
+            lease: 133,
+            missing_grace: 20,
+            give_up_after: 180,
+            desk: Desk { routes: true, subscribers: true, ..Desk::OFF },
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 10129,
+                what: Trouble { part: GoogleApi, trouble: Unanswered(55), seconds: 370 },
+                salt: 11866361145262274121,
+            },
+            Step {
+                at: 91368,
+                what: Person(Create { side: Company, flagged: true, priority: 2, words: Short }),
+                salt: 12208709917100922850,
+            },
+            Step { at: 121969, what: Cron(PollCompany), salt: 2971523646915829190 },
+            Step {
+                at: 196325,
+                what: Trouble { part: CompanyApi, trouble: Anonymous, seconds: 240 },
+                salt: 2809390661877159367,
+            },
+            Step {
+                at: 223296,
+                what: Person(Foreign { case: 0, address: false }),
+                salt: 17091525636653980193,
+            },
+            Step { at: 241942, what: Cron(PollGoogle), salt: 10847032172993326694 },
+            Step {
+                at: 507402,
+                what: Trouble { part: GoogleApi, trouble: Slow, seconds: 922 },
+                salt: 8067659738851145039,
+            },
+            Step {
+                at: 643618,
+                what: Person(Desk(Watch { case: 0, who: 1, on: true })),
+                salt: 5272056040278252231,
+            },
+            Step {
+                at: 643618,
+                what: Trouble { part: GoogleApi, trouble: Late(67), seconds: 201 },
+                salt: 16272955653074000370,
+            },
+            Step { at: 720964, what: Cron(PollCompany), salt: 5170102916048694917 },
+            Step {
+                at: 1099359,
+                what: Person(Desk(Watch { case: 1, who: 0, on: true })),
+                salt: 15217878053718891343,
+            },
+        ],
+    });
+}

@@ -181,14 +181,14 @@ impl CaseSystem for Desk {
         self.answer("get", self.held().get(id).map(|(case, _)| case.clone()))
     }
 
-    async fn find_counterpart(
+    async fn find_counterparts(
         &self,
         counterpart: &str,
         _home: Option<&str>,
-    ) -> Result<Option<Case>, ApiError> {
+    ) -> Result<Vec<Found>, ApiError> {
         let held = self.held();
-        let found = held.values().find(|(case, _)| case.counterpart.as_deref() == Some(counterpart));
-        self.answer("find", found.map(|(case, _)| case.clone()))
+        let named = held.values().filter(|(case, _)| case.counterpart.as_deref() == Some(counterpart));
+        self.answer("find", named.map(|(case, _)| Found::of(self.side, case)).collect())
     }
 
     async fn create(&self, case: &NewCase) -> Result<Case, ApiError> {

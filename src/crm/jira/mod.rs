@@ -60,7 +60,7 @@ use crate::cases::{
     Annotated, Annotation, ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check,
     Closing, Comment, Content, CredentialEnd, Details, Download, Filing, Finding, Found, KnownStatus, Needs,
     NewAttachment, NewCase, NewComment, Placement, Statuses, Sweep, TextLimit, Trouble, Visibility, Wanted,
-    Written, is_same_name, markers, utf16_units,
+    Written, is_same_name, markers, sort_counterparts, utf16_units,
 };
 use crate::clock::SharedClock;
 use crate::crm::CrmKind as _;
@@ -647,11 +647,11 @@ impl CaseSystem for Jira {
         Ok(self.issue_with(id, "").await?.map(|(case, _)| case))
     }
 
-    async fn find_counterpart(
+    async fn find_counterparts(
         &self,
         counterpart: &str,
         _home: Option<&str>,
-    ) -> Result<Option<Case>, ApiError> {
+    ) -> Result<Vec<Found>, ApiError> {
         let wanted = GoogleCaseName::parse(counterpart).ok();
         let number = wanted.as_ref().map_or(counterpart, GoogleCaseName::number);
         let is_same = |found: &str| match (&wanted, GoogleCaseName::parse(found)) {
@@ -659,7 +659,7 @@ impl CaseSystem for Jira {
             (Some(wanted), Ok(found)) => wanted.number() == found.number(),
             _ => found == counterpart,
         };
-        let found = self
+        let mut found = self
             .client
             .with_fields(|fields| async move {
                 let query = jql::counterpart(&fields.google_name, counterpart, number);
@@ -670,11 +670,8 @@ impl CaseSystem for Jira {
         for problem in &found.skipped {
             tracing::warn!(problem, "an issue cannot be understood");
         }
-        // Of several, take the oldest, so that every search gives the same answer.
-        match found.cases.into_iter().min_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id))) {
-            Some(oldest) => self.get(&oldest.id).await,
-            None => Ok(None),
-        }
+        sort_counterparts(&mut found.cases);
+        Ok(found.cases)
     }
 
     async fn create(&self, case: &NewCase) -> Result<Case, ApiError> {

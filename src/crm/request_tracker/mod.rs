@@ -41,7 +41,7 @@ use crate::cases::{
     Annotated, Annotation, ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check,
     Closing, Comment, Content, CredentialEnd, Details, Download, Filing, Finding, Found, KnownStatus, Needs,
     NewAttachment, NewCase, NewComment, Placement, Statuses, Sweep, TextLimit, Visibility, Wanted, Written,
-    is_same_name,
+    is_same_name, sort_counterparts,
 };
 use crate::entities::{GoogleCaseName, Priority, PriorityReading, Side};
 use crate::outbound::Upstream;
@@ -657,12 +657,12 @@ impl CaseSystem for RequestTracker {
         Ok(self.describe(vec![case]).await?.pop())
     }
 
-    async fn find_counterpart(
+    async fn find_counterparts(
         &self,
         counterpart: &str,
         _home: Option<&str>,
-    ) -> Result<Option<Case>, ApiError> {
-        let Ok(wanted) = GoogleCaseName::parse(counterpart) else { return Ok(None) };
+    ) -> Result<Vec<Found>, ApiError> {
+        let Ok(wanted) = GoogleCaseName::parse(counterpart) else { return Ok(Vec::new()) };
         let query = format!(
             "'CF.{{{}}}' LIKE '/cases/{}'",
             self.settings().google_name_field.trim(),
@@ -675,16 +675,12 @@ impl CaseSystem for RequestTracker {
                 .and_then(|name| GoogleCaseName::parse(name).ok())
                 .is_some_and(|name| name.number() == wanted.number())
         };
-        let sweep = self.found(&query, same).await?;
+        let mut sweep = self.found(&query, same).await?;
         for skipped in &sweep.skipped {
             tracing::warn!(problem = %skipped, "a ticket cannot be understood");
         }
-        // Of several, take the oldest, so that every search gives the same answer.
-        let number = |case: &Found| case.id.parse::<u64>().unwrap_or(u64::MAX);
-        match sweep.cases.into_iter().min_by_key(number) {
-            Some(oldest) => self.get(&oldest.id).await,
-            None => Ok(None),
-        }
+        sort_counterparts(&mut sweep.cases);
+        Ok(sweep.cases)
     }
 
     async fn create(&self, case: &NewCase) -> Result<Case, ApiError> {

@@ -49,7 +49,7 @@ use crate::cases::{
     Annotated, Annotation, ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseLink, CaseSystem,
     Check, Closing, Comment, Content, CredentialEnd, Details, Download, Filing, Finding, Found,
     GOOGLE_STATE_ROOM, KnownStatus, Needs, NewAttachment, NewCase, NewComment, Placement, Statuses, Sweep,
-    TextLimit, Visibility, Wanted, Written, is_same_name, utf16_units,
+    TextLimit, Visibility, Wanted, Written, is_same_name, sort_counterparts, utf16_units,
 };
 use crate::clock::SharedClock;
 use crate::crm::CrmKind as _;
@@ -542,11 +542,11 @@ impl CaseSystem for ServiceNow {
         Ok(self.shown_record(id).await?.is_some())
     }
 
-    async fn find_counterpart(
+    async fn find_counterparts(
         &self,
         counterpart: &str,
         _home: Option<&str>,
-    ) -> Result<Option<Case>, ApiError> {
+    ) -> Result<Vec<Found>, ApiError> {
         let column = self.settings().google_name_field.clone();
         let wanted = GoogleCaseName::parse(counterpart).ok();
         let query = match &wanted {
@@ -559,17 +559,14 @@ impl CaseSystem for ServiceNow {
             _ => name == counterpart,
         };
         let me = self.client.me().await?;
-        // Cases that the connector created come first: another user's claim may be older (R38: a claim is not a proof).
         let read = |record: &Record| {
             let is_same = self.counterpart(record).is_some_and(is_same);
-            let is_claim = !record.text("sys_created_by").is_some_and(|user| is_same_user(user, &me));
-            is_same.then(|| (is_claim, record.time("sys_created_on"), record.id().to_owned()))
+            is_same.then(|| Found::from(&self.case(record, &me, None)))
         };
-        let found = self.client.search(query, read).await?;
-        match found.records.into_iter().flatten().min() {
-            Some((_, _, first)) => self.get(&first).await,
-            None => Ok(None),
-        }
+        let mut found: Vec<Found> =
+            self.client.search(query, read).await?.records.into_iter().flatten().collect();
+        sort_counterparts(&mut found);
+        Ok(found)
     }
 
     async fn create(&self, case: &NewCase) -> Result<Case, ApiError> {

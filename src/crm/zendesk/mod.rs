@@ -54,7 +54,7 @@ use crate::cases::{
     Annotated, Annotation, ApiError, ApiErrorKind, Attachment, Capabilities, Case, CaseSystem, Check,
     Closing, Comment, Content, CredentialEnd, Details, Download, Filing, Finding, Found, KnownStatus, Needs,
     NewAttachment, NewCase, NewComment, Placement, Statuses, Sweep, TextLimit, Visibility, Wanted, Written,
-    is_same_name,
+    is_same_name, sort_counterparts,
 };
 use crate::clock::SharedClock;
 use crate::crm::CrmKind as _;
@@ -105,15 +105,6 @@ const INTERNAL_DESCRIPTION: &str =
 struct Known {
     fields: Fields,
     me: Arc<User>,
-}
-
-/// A ticket that mirrors a Google case. In sort order, the connector's own tickets come first, the oldest before the others.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Mirror {
-    /// True unless the connector made the ticket, according to Zendesk.
-    is_theirs: bool,
-    created_at: Option<DateTime<Utc>>,
-    id: u64,
 }
 
 /// Zendesk Support as the company's CRM.
@@ -278,7 +269,7 @@ impl Zendesk {
     }
 
     /// Reads a ticket and returns it if it mirrors the Google case: by the custom field or, where that is empty, by `external_id`.
-    fn mirror(&self, value: &Value, known: &Known, counterpart: &str) -> Option<Mirror> {
+    fn mirror(&self, value: &Value, known: &Known, counterpart: &str) -> Option<Found> {
         let ticket = match Ticket::read(value) {
             Ok(ticket) => ticket,
             Err(error) => {
@@ -294,16 +285,11 @@ impl Zendesk {
             },
             None => self.settings().use_external_id && ticket.external_id == Some(external_id(counterpart)),
         };
-        let is_theirs = ticket.submitter_id.is_none() || ticket.submitter_id != known.me.id;
-        is_same.then_some(Mirror { is_theirs, created_at: ticket.created_at, id: ticket.id })
+        is_same.then(|| Found::from(&self.case(&ticket, known, Text::default())))
     }
 
     /// Returns the tickets that mirror a Google case, looked up by `external_id`.
-    async fn mirrors_by_external_id(
-        &self,
-        counterpart: &str,
-        known: &Known,
-    ) -> Result<Vec<Mirror>, ApiError> {
+    async fn mirrors_by_external_id(&self, counterpart: &str, known: &Known) -> Result<Vec<Found>, ApiError> {
         if !self.settings().use_external_id {
             return Ok(Vec::new());
         }
@@ -313,7 +299,7 @@ impl Zendesk {
     }
 
     /// Returns the tickets that mirror a Google case, searched by the custom field, which people may have filled in.
-    async fn mirrors_by_search(&self, counterpart: &str, known: &Known) -> Result<Vec<Mirror>, ApiError> {
+    async fn mirrors_by_search(&self, counterpart: &str, known: &Known) -> Result<Vec<Found>, ApiError> {
         let wanted = GoogleCaseName::parse(counterpart).ok();
         let number = wanted.as_ref().map_or(counterpart, GoogleCaseName::number);
         // Zendesk searches text by words, so the results have to be compared. The number is part of every name of the case.
@@ -329,8 +315,10 @@ impl Zendesk {
         if !self.settings().use_external_id {
             found = self.mirrors_by_search(counterpart, known).await?;
         }
-        match found.into_iter().filter(|mirror| !mirror.is_theirs).min() {
-            Some(ours) => self.get(&ours.id.to_string()).await,
+        found.retain(|ticket| ticket.by_connector == Some(true));
+        sort_counterparts(&mut found);
+        match found.first() {
+            Some(ours) => self.get(&ours.id).await,
             None => Ok(None),
         }
     }
@@ -611,21 +599,19 @@ impl CaseSystem for Zendesk {
         Ok(self.shown_ticket(number).await?.is_some())
     }
 
-    /// Finds by `external_id`, which is immediate, and by a search for the custom field, which people may have filled in. A ticket that the
-    /// connector made takes precedence over any other, even an older one.
-    async fn find_counterpart(
+    /// Finds by `external_id`, which is immediate, and by a search for the custom field, which people may have filled in.
+    async fn find_counterparts(
         &self,
         counterpart: &str,
         _home: Option<&str>,
-    ) -> Result<Option<Case>, ApiError> {
+    ) -> Result<Vec<Found>, ApiError> {
         let known = self.known().await?;
         let mut found = self.mirrors_by_external_id(counterpart, &known).await?;
         found.extend(self.mirrors_by_search(counterpart, &known).await?);
-        match found.into_iter().min() {
-            // Read it again: the index may be stale.
-            Some(first) => self.get(&first.id.to_string()).await,
-            None => Ok(None),
-        }
+        sort_counterparts(&mut found);
+        // The ticket is next to itself: both ways may find it.
+        found.dedup_by(|a, b| a.id == b.id);
+        Ok(found)
     }
 
     async fn create(&self, case: &NewCase) -> Result<Case, ApiError> {

@@ -130,7 +130,7 @@ async fn an_answer_for_somebody_whom_jira_does_not_know_is_never_believed() {
             ("comments", crm.adapter.comments(&id, None).await.err()),
             ("attachments", crm.adapter.attachments(&id, None).await.err()),
             ("any case", crm.adapter.any_case(None).await.err()),
-            ("find", crm.adapter.find_counterpart("organizations/1/cases/2", None).await.err()),
+            ("find", crm.adapter.find_counterparts("organizations/1/cases/2", None).await.err()),
             ("priority", crm.adapter.set_priority(&id, Priority::P0).await.err()),
         ];
         for (call, error) in errors {

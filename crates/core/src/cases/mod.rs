@@ -374,6 +374,16 @@ pub struct Found {
     pub filing: Filing,
 }
 
+/// Sorts cases that name the same counterpart: those of another author last, then those that name no system, then by age, so that every
+/// search gives the same order (`R38`: a claim is not a proof).
+pub fn sort_counterparts(found: &mut [Found]) {
+    // A longer number is a later one.
+    let age = |case: &Found| (case.created_at.is_none(), case.created_at, case.id.len());
+    let order =
+        |case: &Found| (case.by_connector == Some(false), case.counterpart_address.is_none(), age(case));
+    found.sort_by(|a, b| order(a).cmp(&order(b)).then_with(|| a.id.cmp(&b.id)));
+}
+
 impl Found {
     /// Returns what a search finds of a case of that side.
     #[must_use]
@@ -619,23 +629,21 @@ pub trait CaseSystem: Send + Sync {
         Ok(self.get(id).await?.is_some())
     }
 
-    /// Searches for the case that mirrors `counterpart` (`R10`: knowing one's own cases; `R13`: unknown write outcome). The search may be
-    /// late by the index lag, [`Capabilities::index_lag`]. `home` is the [`home`](Self::home) of the system that the ID `counterpart`
-    /// belongs to (`R31`: an ID is valid only in its own system). A case that names another system is not returned. A case that names no
-    /// system may be returned if no other case is found. Of several cases, one that the connector's own user created comes first, otherwise
-    /// the oldest: a stranger's claim must not hide the connector's own copy (`R38`: a claim is not a proof).
-    async fn find_counterpart(&self, counterpart: &str, home: Option<&str>)
-    -> Result<Option<Case>, ApiError>;
+    /// Searches for the cases that name `counterpart` as theirs (`R10`: knowing one's own cases; `R13`: unknown write outcome). The search
+    /// may be late by the index lag, [`Capabilities::index_lag`]. `home` is the [`home`](Self::home) of the system that the ID `counterpart`
+    /// belongs to (`R31`: an ID is valid only in its own system). A case that names another system is not returned. Returns all, in the
+    /// order of [`sort_counterparts`]: a stranger's claim must not hide the connector's own copy (`R38`: a claim is not a proof).
+    async fn find_counterparts(&self, counterpart: &str, home: Option<&str>) -> Result<Vec<Found>, ApiError>;
 
-    /// Searches like [`Self::find_counterpart`], among the cases of `parent` only: a creation without an answer may have made a case there.
-    async fn find_counterpart_under(
+    /// Searches like [`Self::find_counterparts`], among the cases of `parent` only: a creation without an answer may have made a case there.
+    async fn find_counterparts_under(
         &self,
         parent: &str,
         counterpart: &str,
         home: Option<&str>,
-    ) -> Result<Option<Case>, ApiError> {
+    ) -> Result<Vec<Found>, ApiError> {
         let _ = (parent, counterpart, home);
-        Ok(None)
+        Ok(Vec::new())
     }
 
     /// Looks up a classification of Google's by its ID or by words of its display name, and returns its ID.

@@ -75,7 +75,7 @@ macro_rules! crm_contract {
         $crate::crm_contract! { @tests $suite, $crm;
             a_created_case_takes_part_and_is_what_was_asked_for
             a_created_case_is_found_by_its_google_name_whatever_the_parent
-            the_oldest_of_several_counterparts_is_found
+            of_several_counterparts_the_connectors_own_comes_first
             linking_writes_the_google_name_and_again_changes_nothing
             a_case_that_does_not_exist_is_none_and_one_without_the_flag_is_a_case
             a_search_finds_what_was_updated_and_is_flagged
@@ -220,9 +220,7 @@ pub async fn a_created_case_takes_part_and_is_what_was_asked_for(crm: &dyn CrmUn
 }
 
 pub async fn a_created_case_is_found_by_its_google_name_whatever_the_parent(crm: &dyn CrmUnderTest) {
-    let find =
-        async |name: &str| crm.system().find_counterpart(name, None).await.unwrap().map(|case| case.id);
-    assert_eq!(find("organizations/1/cases/51234456").await, None);
+    assert_eq!(counterparts(crm, "organizations/1/cases/51234456").await, [""; 0]);
     let case = created(crm, 51_234_456).await;
     let similar = created(crm, 5_123_445).await;
     crm.tick().await;
@@ -235,18 +233,29 @@ pub async fn a_created_case_is_found_by_its_google_name_whatever_the_parent(crm:
         ("organizations/1/cases/1", None),
         ("organizations/51234456/cases/7", None),
     ] {
-        assert_eq!(find(name).await.as_ref(), expected, "{name}");
+        assert_eq!(counterparts(crm, name).await, Vec::from_iter(expected.cloned()), "{name}");
     }
 }
 
-pub async fn the_oldest_of_several_counterparts_is_found(crm: &dyn CrmUnderTest) {
-    let first = created(crm, 77).await;
+/// A claim may be older (`R38`: a claim is not a proof).
+pub async fn of_several_counterparts_the_connectors_own_comes_first(crm: &dyn CrmUnderTest) {
+    let name = "organizations/1/cases/77";
+    let claims = async |title: &str| {
+        let id = crm.person_creates(title, "", true).await;
+        crm.system().link(&id, name).await.unwrap();
+        crm.tick().await;
+        id
+    };
+    let earlier = claims("a claim").await;
+    let own = created(crm, 77).await;
     crm.tick().await;
-    let clone = crm.person_creates("a clone", "", true).await;
-    crm.system().link(&clone, "organizations/1/cases/77").await.unwrap();
-    crm.tick().await;
-    let found = crm.system().find_counterpart("organizations/1/cases/77", None).await.unwrap();
-    assert_eq!(found.map(|case| case.id), Some(first.id));
+    let later = claims("a clone").await;
+    assert_eq!(counterparts(crm, name).await, [own.id, earlier, later]);
+}
+
+async fn counterparts(crm: &dyn CrmUnderTest, name: &str) -> Vec<String> {
+    let found = crm.system().find_counterparts(name, None).await.unwrap();
+    found.into_iter().map(|case| case.id).collect()
 }
 
 pub async fn linking_writes_the_google_name_and_again_changes_nothing(crm: &dyn CrmUnderTest) {

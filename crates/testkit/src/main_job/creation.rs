@@ -3,6 +3,7 @@
 use std::time::Duration as StdDuration;
 
 use casebridge::config::Platform;
+use casebridge::entities::{CaseMapping, Side};
 use casebridge::sandbox::csapi::{Author, NewCase, Priority};
 use casebridge::sandbox::faults::{Effect, Fault};
 use chrono::Duration;
@@ -223,6 +224,34 @@ pub async fn a_creation_whose_answer_was_lost_leaves_one_counterpart_on_either_s
     }
 }
 
+// R13, R38
+pub async fn an_earlier_claim_does_not_hide_a_creation_whose_answer_was_lost(crm: &dyn Crm) {
+    let world = World::new(crm).await;
+    let claim = NewCompanyCase {
+        google_name: Some("organizations/123/cases/51000001".to_owned()),
+        ..NewCompanyCase::flagged("Claim")
+    };
+    let claim = world.desk.opens(claim).await;
+    world.settle().await;
+    world.trouble(Call::Create, Fault::always(Effect::HangUpAfter).times(1));
+    let case = world.google_case("The real one");
+    assert_eq!(case, "organizations/123/cases/51000001");
+    world.google_says(&case, "hello");
+    // Without polls of the company, which complete the pair as well.
+    assert_eq!(world.post("poll-google", json!({})).await.0, 200);
+    for _ in 0..9 {
+        world.deliver().await;
+        world.clock().advance(Duration::minutes(1));
+    }
+    assert_eq!(world.sizes().await, (1, 2));
+    world.settle().await;
+    let pair = world.mappings().await.into_iter().find(CaseMapping::is_linked);
+    let own = pair.and_then(|pair| pair.case_id(Side::Company).map(str::to_owned)).unwrap();
+    assert_ne!(own, claim);
+    assert_eq!(world.copies_in_crm(&own).await, ["hello"]);
+    world.assert_quiet().await;
+}
+
 pub async fn a_creation_whose_answer_was_lost_is_found_though_the_search_is_late(crm: &dyn Crm) {
     let world = World::new(crm).await;
     world.trouble(Call::Create, Fault::always(Effect::HangUpAfter).times(1));
@@ -237,6 +266,6 @@ pub async fn a_creation_whose_answer_was_lost_is_found_though_the_search_is_late
     assert_eq!(world.csapi.cases().len(), 2);
     assert_eq!(world.desk.cases().await.len(), 2);
     assert_eq!(world.mappings().await.len(), 2);
-    assert!(world.mappings().await.iter().all(casebridge::entities::CaseMapping::is_linked));
+    assert!(world.mappings().await.iter().all(CaseMapping::is_linked));
     world.assert_quiet().await;
 }

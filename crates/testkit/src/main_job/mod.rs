@@ -55,6 +55,7 @@ macro_rules! scenarios {
             travel::a_name_that_is_taken_back_right_after_it_was_read_is_no_conflict_any_more [];
             travel::each_of_the_things_can_be_switched_off [];
             creation::a_creation_whose_answer_was_lost_leaves_one_counterpart_on_either_side [Faults, ClockInHand];
+            creation::an_earlier_claim_does_not_hide_a_creation_whose_answer_was_lost [Faults, ClockInHand];
             creation::a_creation_whose_answer_was_lost_is_found_though_the_search_is_late [Faults, ClockInHand];
             creation::an_answer_that_comes_after_the_timeout_doubles_nothing [Faults, Setups, ClockInHand];
             creation::both_polls_meeting_a_half_linked_pair_make_one_mapping_and_no_second_counterpart [Faults, ClockInHand];
