@@ -854,7 +854,7 @@ impl Session<'_> {
         let begun = PendingStatus { side, closed, attempted_at: self.deps.clock.now() };
         let skew = self.deps.clocks().skew;
         self.save(|mapping| {
-            mapping.begins_to_write(skew);
+            mapping.begins_to_write(skew, begun.attempted_at);
             mapping.pending_status = Some(begun);
         })
         .await?;

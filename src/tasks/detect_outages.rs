@@ -361,7 +361,7 @@ async fn settled(deps: &Deps, mapping: CaseMapping, side: Side) -> Result<CaseMa
         .find(|comment| !mapping.ledger.wrote(side, ItemKind::Comment, &comment.id))
         .map(|found| notice_entry(side, pending.source.clone(), &found.id, found.created_at));
     let mut mapping = mapping;
-    mapping.follow_host_clock(deps.clocks().skew);
+    mapping.follow_host_clock(deps.clocks().skew, deps.clock.now());
     let pending = mapping.pending_outage_notice(side).cloned().unwrap_or(pending);
     if entry.is_none() && deps.clock.now() < pending.attempted_at + system.capabilities().in_flight_window {
         return Err(TellError::UnderWay(side));
@@ -424,14 +424,14 @@ async fn tell(
         attempted_at: now + longest(deps),
         parts: None,
     };
-    let skew = deps.clocks().skew;
+    let (skew, now) = (deps.clocks().skew, deps.clock.now());
     let claimed = modify(deps.store.as_ref(), mapping.clone(), |mapping| {
         let before = mapping.clone();
         for entry in &earlier {
             mapping.recognise(entry.clone());
         }
         if still(mapping) && mapping.pending_outage_notice(side).is_none() {
-            mapping.begins_to_write(skew);
+            mapping.begins_to_write(skew, now);
             mapping.pending.push(claim.clone());
         }
         *mapping != before

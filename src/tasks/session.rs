@@ -522,7 +522,7 @@ impl<'a> Session<'a> {
         if let Some(doubt) = Side::BOTH.into_iter().find_map(|side| self.deps.clock_doubt(side)) {
             return Err(SyncError::Failed(doubt));
         }
-        self.mapping.follow_host_clock(self.deps.clocks().skew);
+        self.mapping.follow_host_clock(self.deps.clocks().skew, self.deps.clock.now());
         Ok(())
     }
 
@@ -533,7 +533,7 @@ impl<'a> Session<'a> {
     ) -> Result<(), SyncError> {
         let (now, skew) = (self.deps.clock.now(), self.deps.clocks().skew);
         self.save(|mapping| {
-            mapping.begins_to_write(skew);
+            mapping.begins_to_write(skew, now);
             record(mapping, now);
         })
         .await

@@ -641,7 +641,7 @@ async fn compare_and_carry(
     }
     let cases = (google, company);
     let (google, company) = read_pair(session, cases, lists, clocks).await?;
-    session.mapping.follow_host_clock(clocks.skew);
+    session.mapping.follow_host_clock(clocks.skew, clocks.now);
     let mapping = session.mapping.clone();
     let unchecked = KnownDifferent::default();
     let pair = Pair {
@@ -1121,7 +1121,7 @@ async fn create_counterpart(
     let switches = deps.settings.rules.switches;
     session
         .save(|mapping| {
-            mapping.begins_to_write(clocks.skew);
+            mapping.begins_to_write(clocks.skew, now);
             mapping.pending_creation = Some(PendingCreation { side: target, attempted_at: now });
             mapping.state.google_placement =
                 Some(Box::new(new.google.clone())).filter(|placement| !placement.is_empty());

@@ -3,23 +3,23 @@
 #![expect(clippy::unreadable_literal, reason = "as they were printed")]
 
 use crate::generate;
-use crate::history::About::Case;
-use crate::history::Clock::Host;
+use crate::history::About::{Case, Nothing};
+use crate::history::Clock::{Host, Of};
 use crate::history::Closing::Cancelled;
 use crate::history::Deed::*;
 use crate::history::DeskDeed::{Justify, Raise, Relabel, State, Status, Subscribe, Watch};
 use crate::history::ExtraDeed::{Become, Escalate, Label, Mail, Rewrite};
 use crate::history::FileKind::*;
-use crate::history::Lie::Vanish;
+use crate::history::Lie::{Refuse, Vanish};
 use crate::history::Part::*;
 use crate::history::Place::{Field, List};
-use crate::history::Rewrite::{Anew, Back};
+use crate::history::Rewrite::{Anew, Back, Layout};
 use crate::history::Trouble::*;
 use crate::history::What::*;
 use crate::history::Words::*;
 use crate::history::{
-    Cleanup, Company, Desk, DetectOutages, Extras, Google, History, PollCompany, PollGoogle, Setting, Step,
-    Traits, Words,
+    Cleanup, Company, Desk, DetectOutages, Extras, Google, History, PollCompany, PollGoogle, Refused,
+    Setting, Step, Traits, Words,
 };
 use crate::run::{Options, run};
 
@@ -3378,6 +3378,250 @@ fn a_claim_does_not_hide_the_case_that_was_created() {
                 at: 1099359,
                 what: Person(Desk(Watch { case: 1, who: 0, on: true })),
                 salt: 15217878053718891343,
+            },
+        ],
+    });
+}
+
+/// The host's clock was set back for a while and was right again. A write of before that was taken for one of the clock that was behind, and moved
+/// by a week, so that the link was tried again a week later.
+#[test]
+fn a_clock_that_is_right_again_moves_no_write_into_the_future() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 195704,
+            google: Traits {
+                settles: 61,
+                lag: 20,
+                stale: 5,
+                resolution: 60,
+                skew: 20,
+                limit: 700,
+                renames_files: true,
+                tells_identity: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                comment_when_closed: true,
+                settles: 66,
+                skew: 31,
+                limit: 400,
+                renames_files: true,
+                four_priorities: true,
+                tells_identity: true,
+                addresses: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            internal_copies: true,
+            twice: 25,
+            clock_offset: 2477,
+            deadline: 147,
+            lease: 207,
+            give_up_after: 60,
+            extras: Extras { link: Some(List), marks: true, moves: true, edits: true, ..Extras::OFF },
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 22770,
+                what: Person(Create { side: Company, flagged: true, priority: 2, words: Short }),
+                salt: 2965238175334439597,
+            },
+            Step { at: 61927, what: Cron(PollCompany), salt: 11975669123116217560 },
+            Step { at: 223217, what: Crash { instance: 1, awaits: 23 }, salt: 9154632044355578571 },
+            Step { at: 241018, what: Cron(PollGoogle), salt: 10092887175408983767 },
+            Step { at: 241630, what: Cron(PollCompany), salt: 2464754296088155618 },
+            Step {
+                at: 245286,
+                what: Person(Create { side: Company, flagged: true, priority: 0, words: Short }),
+                salt: 9173234503427906759,
+            },
+            Step {
+                at: 266672,
+                what: Person(Create { side: Google, flagged: false, priority: 4, words: Short }),
+                salt: 11881785738368518307,
+            },
+            Step {
+                at: 280397,
+                what: Trouble { part: GoogleApi, trouble: Unanswered(61), seconds: 270 },
+                salt: 9738013005834454419,
+            },
+            Step { at: 300010, what: Crash { instance: 1, awaits: 30 }, salt: 3781423749793014644 },
+            Step { at: 300037, what: Cron(PollGoogle), salt: 16372328660261198256 },
+            Step { at: 300454, what: Cron(PollCompany), salt: 17059196348907029764 },
+            Step {
+                at: 325998,
+                what: Person(Comment { case: 0, side: Company, words: Short, internal: false }),
+                salt: 10814861068574855000,
+            },
+            Step {
+                at: 341560,
+                what: Person(Comment { case: 2, side: Google, words: Short, internal: false }),
+                salt: 10746017042950419793,
+            },
+            Step { at: 360202, what: Cron(PollCompany), salt: 13472227421792953438 },
+            Step {
+                at: 457365,
+                what: Person(Retitle { case: 0, side: Google, long: false }),
+                salt: 16859790046837843420,
+            },
+            Step {
+                at: 457365,
+                what: Trouble { part: CompanyApi, trouble: Late(92), seconds: 355 },
+                salt: 15335350520276339825,
+            },
+            Step { at: 540614, what: Cron(PollGoogle), salt: 10880585599839713085 },
+            Step { at: 600220, what: Cron(PollCompany), salt: 3721382670001881015 },
+            Step { at: 601184, what: Cron(PollGoogle), salt: 11727148306686787427 },
+            Step {
+                at: 648662,
+                what: Clock { whose: Host, ahead: -691217, seconds: Some(2280) },
+                salt: 15488227829548452673,
+            },
+            Step { at: 660508, what: Cron(PollCompany), salt: 11435324764997498591 },
+            Step { at: 661441, what: Cron(PollGoogle), salt: 10866441678228208631 },
+            Step { at: 666621, what: Crash { instance: 0, awaits: 19 }, salt: 14392517584804690136 },
+            Step {
+                at: 672788,
+                what: Trouble { part: GoogleApi, trouble: Unanswered(60), seconds: 99 },
+                salt: 983354012034033452,
+            },
+            Step {
+                at: 730057,
+                what: Trouble { part: GoogleApi, trouble: Unreadable(20), seconds: 710 },
+                salt: 14614382920221379986,
+            },
+            Step {
+                at: 730764,
+                what: Person(Attach { case: 0, side: Company, file: Namesake, internal: false }),
+                salt: 3226186046065322015,
+            },
+            Step { at: 780802, what: Cron(PollCompany), salt: 5523356405496707807 },
+            Step {
+                at: 826157,
+                what: Clock { whose: Of(Company), ahead: -126143985, seconds: Some(60) },
+                salt: 8448516614072217927,
+            },
+            Step { at: 902346, what: Person(Close { case: 0, side: Google }), salt: 2369659164800860944 },
+        ],
+    });
+}
+
+/// The same, ahead: the write was recorded by the clock as it is now, before the answers of the systems told that it was set.
+#[test]
+fn a_write_of_the_clock_that_was_set_stays_where_it_is() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 226880,
+            google: Traits {
+                settles: 94,
+                lag: 20,
+                resolution: 60,
+                tells_limit: true,
+                tells_identity: true,
+                knows_creator: false,
+                default_priority: true,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                comment_when_closed: true,
+                knows_connector: true,
+                stale: 5,
+                skew: 18000,
+                control_characters: true,
+                tells_identity: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            deadline: 174,
+            lease: 234,
+            host: 53,
+            give_up_after: 180,
+            extras: Extras { link: Some(Field), label: true, edits: true, mail: true, ..Extras::OFF },
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 38630,
+                what: Person(Create { side: Company, flagged: true, priority: 1, words: Short }),
+                salt: 11635894147518927764,
+            },
+            Step { at: 61475, what: Cron(PollCompany), salt: 17810120126194485756 },
+            Step { at: 121854, what: Cron(PollGoogle), salt: 11505781176413758386 },
+            Step {
+                at: 132104,
+                what: Lie(Vanish { case: 0, side: Google, minutes: 11 }),
+                salt: 410301348144020303,
+            },
+            Step { at: 180505, what: Cron(PollGoogle), salt: 8514444708637475827 },
+            Step {
+                at: 193340,
+                what: Person(Create { side: Google, flagged: true, priority: 1, words: Short }),
+                salt: 12451600580975425801,
+            },
+            Step {
+                at: 215458,
+                what: Person(Comment { case: 1, side: Google, words: Short, internal: false }),
+                salt: 3457828274848442923,
+            },
+            Step {
+                at: 224641,
+                what: Person(Extra(Mail { case: 1, words: Short })),
+                salt: 16935624873117879302,
+            },
+            Step {
+                at: 224641,
+                what: Trouble { part: CompanyApi, trouble: Late(76), seconds: 204 },
+                salt: 15841805136030621111,
+            },
+            Step {
+                at: 228076,
+                what: Person(Comment { case: 0, side: Company, words: Short, internal: false }),
+                salt: 120589007839379083,
+            },
+            Step { at: 241391, what: Cron(PollCompany), salt: 12265998564181589402 },
+            Step { at: 241749, what: Cron(PollGoogle), salt: 6952797553511028182 },
+            Step {
+                at: 254330,
+                what: Trouble { part: CompanyApi, trouble: Unanswered(69), seconds: 108 },
+                salt: 8331794563589807604,
+            },
+            Step {
+                at: 264851,
+                what: Person(Attach { case: 0, side: Company, file: Plain, internal: false }),
+                salt: 8554593398787705932,
+            },
+            Step {
+                at: 306225,
+                what: Person(Create { side: Google, flagged: false, priority: 4, words: Quotation(5) }),
+                salt: 5651847882814899789,
+            },
+            Step { at: 314750, what: Person(Close { case: 1, side: Google }), salt: 9990654792695732387 },
+            Step {
+                at: 314750,
+                what: Trouble { part: CompanyApi, trouble: Late(52), seconds: 389 },
+                salt: 2659702264695130943,
+            },
+            Step {
+                at: 334968,
+                what: Person(Comment { case: 1, side: Company, words: Short, internal: true }),
+                salt: 11863551069614428681,
+            },
+            Step { at: 360327, what: Cron(PollGoogle), salt: 15029906777547292117 },
+            Step { at: 361018, what: Cron(PollCompany), salt: 7834069662695920173 },
+            Step { at: 420739, what: Cron(PollCompany), salt: 13373174941696609553 },
+            Step {
+                at: 537463,
+                what: Clock { whose: Host, ahead: 432020, seconds: Some(1800) },
+                salt: 2159262843180196180,
+            },
+            Step { at: 540137, what: Cron(PollCompany), salt: 2710271061252719076 },
+            Step {
+                at: 551901,
+                what: ByHand { case: 0, side: Google, dry_run: true },
+                salt: 6516618738847434593,
             },
         ],
     });

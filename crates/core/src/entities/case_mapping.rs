@@ -11,6 +11,9 @@ use super::{
 /// Minimum change of both systems' leads over our clock for which our clock counts as set, and maximum difference between the two.
 const SET_AT_LEAST: Duration = Duration::seconds(20);
 
+/// Longest time by which a write is recorded in advance.
+const RECORDED_AHEAD: Duration = Duration::hours(1);
+
 /// Dirty mark of a side: it has changes that no sync has carried to the other side yet (`R7`: dirty sides).
 ///
 /// Set by the task that detects a change. A sync clears the mark only if it still has the value that was read before the case was read, so
@@ -709,8 +712,9 @@ impl CaseMapping {
 
     /// Moves the times of writes without an answer forward, if our clock was set ahead since they were recorded (`R36`: clock skew): else
     /// their in-flight windows would end early, and they would be sent again. The clock was set if both systems' leads over it have
-    /// shrunk alike. `skew` holds the leads now.
-    pub fn follow_host_clock(&mut self, skew: Sides<Duration>) {
+    /// shrunk alike. `skew` holds the leads at `now`. A time that would then lie in the future was recorded by the clock as it is now, and
+    /// stays.
+    pub fn follow_host_clock(&mut self, skew: Sides<Duration>, now: DateTime<Utc>) {
         if !self.awaits_outcome() {
             return;
         }
@@ -730,13 +734,15 @@ impl CaseMapping {
         let status = self.pending_status.iter_mut().map(|status| &mut status.attempted_at);
         let values = self.state.values_sent_at();
         for at in pending.chain(creation).chain(status).chain(values) {
-            *at = at.checked_add_signed(by).unwrap_or(*at);
+            let moved = at.checked_add_signed(by).filter(|moved| *moved - now <= RECORDED_AHEAD);
+            *at = moved.unwrap_or(*at);
         }
     }
 
-    /// Prepares for the write-ahead record of a write that is sent while the systems' clocks have these leads over ours (`R36`: clock skew).
-    pub fn begins_to_write(&mut self, skew: Sides<Duration>) {
-        self.follow_host_clock(skew);
+    /// Prepares for the write-ahead record of a write that is sent at `now`, while the systems' clocks have these leads over ours (`R36`:
+    /// clock skew).
+    pub fn begins_to_write(&mut self, skew: Sides<Duration>, now: DateTime<Utc>) {
+        self.follow_host_clock(skew, now);
         self.note_skew(skew);
     }
 
@@ -881,13 +887,17 @@ mod tests {
             ((0, 0), (day, day), 0),
         ] {
             let mut mapping = mapping();
-            mapping.begins_to_write(lead(then.0, then.1));
+            let right = at(2) + Duration::seconds(day);
+            mapping.begins_to_write(lead(then.0, then.1), at(1));
             mapping.pending.push(pending(Notice::Outage));
-            mapping.follow_host_clock(lead(now.0, now.1));
+            // One that the clock recorded as it is now.
+            mapping.pending.push(Pending { attempted_at: right, ..pending(Notice::Resumed) });
+            mapping.follow_host_clock(lead(now.0, now.1), right);
             let expected = if moved == day { at(1) + Duration::seconds(day) } else { at(1) };
             assert_eq!(mapping.pending[0].attempted_at, expected, "{then:?} {now:?}");
+            assert_eq!(mapping.pending[1].attempted_at, right, "{then:?} {now:?}");
             // Once only.
-            mapping.follow_host_clock(lead(now.0, now.1));
+            mapping.follow_host_clock(lead(now.0, now.1), right);
             assert_eq!(mapping.pending[0].attempted_at, expected, "{then:?} {now:?}");
         }
     }
