@@ -1121,6 +1121,10 @@ async fn create_counterpart(
     let switches = deps.settings.rules.switches;
     session
         .save(|mapping| {
+            // A poll may have found the counterpart of an earlier attempt meanwhile.
+            if mapping.has(target) {
+                return;
+            }
             mapping.begins_to_write(clocks.skew, now);
             mapping.pending_creation = Some(PendingCreation { side: target, attempted_at: now });
             mapping.state.google_placement =
@@ -1137,6 +1141,9 @@ async fn create_counterpart(
             }
         })
         .await?;
+    if session.mapping.has(target) {
+        return Ok(());
+    }
     match system.create(&new).await {
         Ok(created) => {
             save_link(session, target, &created.id, Linked::Created).await?;

@@ -3626,3 +3626,96 @@ fn a_write_of_the_clock_that_was_set_stays_where_it_is() {
         ],
     });
 }
+
+/// A poll found the counterpart of a creation without an answer just before a sync created it again.
+#[test]
+fn a_counterpart_that_a_poll_finds_meanwhile_is_not_created_again() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 327064,
+            google: Traits {
+                settles: 72,
+                lag: 20,
+                skew: 16,
+                limit: 700,
+                control_characters: true,
+                tells_identity: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                knows_connector: true,
+                settles: 60,
+                resolution: 1,
+                skew: 36000,
+                limit: 400,
+                tells_limit: true,
+                four_priorities: true,
+                addresses: true,
+                scopes: 2,
+                default_priority: true,
+                ..Traits::BEFORE
+            },
+            late: 20,
+            clock_offset: 871,
+            deadline: 125,
+            lease: 185,
+            host: -32,
+            give_up_after: 60,
+            extras: Extras { label: true, marks: true, ..Extras::OFF },
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 34038,
+                what: Person(Create { side: Company, flagged: false, priority: 1, words: Long }),
+                salt: 4244582624029340842,
+            },
+            Step {
+                at: 79213,
+                what: Trouble { part: CompanyApi, trouble: Slow, seconds: 713 },
+                salt: 10003006310674585743,
+            },
+            Step {
+                at: 193153,
+                what: Person(Create { side: Company, flagged: true, priority: 1, words: Odd }),
+                salt: 4938376906454853354,
+            },
+            Step {
+                at: 220147,
+                what: Person(Create { side: Google, flagged: true, priority: 4, words: Short }),
+                salt: 8150896488845118845,
+            },
+            Step { at: 481406, what: Cron(PollGoogle), salt: 1311265483926168996 },
+            Step {
+                at: 497209,
+                what: Person(Extra(Escalate { case: 2, on: true })),
+                salt: 4194673849131296022,
+            },
+            Step {
+                at: 497209,
+                what: Trouble { part: CompanyApi, trouble: Late(69), seconds: 158 },
+                salt: 559624456808963084,
+            },
+            Step { at: 541147, what: Cron(PollGoogle), salt: 5590763729997597986 },
+            Step {
+                at: 541959,
+                what: Trouble { part: CompanyApi, trouble: Unanswered(18), seconds: 631 },
+                salt: 575576979454585689,
+            },
+            Step { at: 601983, what: Cron(PollCompany), salt: 465798816392642962 },
+            Step {
+                at: 652042,
+                what: Lie(Vanish { case: 2, side: Company, minutes: 22 }),
+                salt: 15317858968219442020,
+            },
+            Step {
+                at: 1133979,
+                what: Person(Extra(Label { case: 2, on: false })),
+                salt: 12328469941807481837,
+            },
+        ],
+    });
+}
