@@ -607,8 +607,7 @@ impl Session<'_> {
     /// connector's own (`R13`: unknown write outcome).
     async fn set_subscribers(&mut self, wanted: &BTreeSet<String>) -> Result<(), SyncError> {
         let id = self.case_id(Side::Google)?;
-        let system = &self.deps.systems[Side::Google];
-        let Some(at_google) = system.get(&id).await?.and_then(|case| case.subscribers) else { return Ok(()) };
+        let Some(at_google) = self.read_again(Side::Google).await?.subscribers else { return Ok(()) };
         let earlier = self.mapping.state.subscribers.clone();
         let SubscriberMerge { set, before, after } = merge_subscribers(&earlier, wanted, &at_google);
         if let Some(set) = set {
@@ -700,6 +699,15 @@ impl Session<'_> {
         self.progress.turn = Some(turn);
     }
 
+    /// Reads a case of the pair once more. Fails if it is not shown, so that the sync is repeated (`R28`: missing is not gone).
+    async fn read_again(&self, side: Side) -> Result<Case, SyncError> {
+        let id = self.case_id(side)?;
+        let case = self.deps.systems[side].get(&id).await?;
+        case.ok_or_else(|| {
+            SyncError::Failed(format!("the {side} case {id} was found at first, and is not found any more"))
+        })
+    }
+
     /// Sets a title. Reads the case once more before, since files may have been carried for minutes since the plan was made: a title that a
     /// person has set meanwhile must stay.
     async fn set_title(
@@ -709,9 +717,8 @@ impl Session<'_> {
         from: &Sides<TitleDigest>,
     ) -> Result<(), SyncError> {
         let id = self.case_id(side)?;
-        let system = &self.deps.systems[side];
-        let is_as_planned = |case: &Case| from[side] == TitleDigest::of(&texts::shown_title(&case.title));
-        if !system.get(&id).await?.as_ref().is_some_and(is_as_planned) {
+        let now = self.read_again(side).await?.title;
+        if from[side] != TitleDigest::of(&texts::shown_title(&now)) {
             // The next sync compares both again.
             return Ok(());
         }

@@ -3719,3 +3719,96 @@ fn a_counterpart_that_a_poll_finds_meanwhile_is_not_created_again() {
         ],
     });
 }
+
+/// The Google case was shown when the sync read it, and hidden when its title was about to be set. The sync ended well, and the title was
+/// never carried.
+#[test]
+fn a_case_that_is_hidden_between_two_reads_keeps_the_sync_from_ending_well() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 314497,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 116,
+                stale: 5,
+                resolution: 60,
+                limit: 400,
+                tells_limit: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                knows_connector: true,
+                settles: 110,
+                lag: 60,
+                stale: 20,
+                resolution: 60,
+                skew: 36,
+                limit: 700,
+                renames_files: true,
+                tells_limit: true,
+                addresses: true,
+                ..Traits::BEFORE
+            },
+            clock_offset: -313,
+            deadline: 143,
+            lease: 203,
+            host: -39600,
+            missing_grace: 20,
+            give_up_after: 180,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 44818,
+                what: Person(Create { side: Google, flagged: true, priority: 0, words: Short }),
+                salt: 13738933344483392248,
+            },
+            Step { at: 60452, what: Cron(PollGoogle), salt: 11594278985267018020 },
+            Step {
+                at: 351373,
+                what: Person(Create { side: Google, flagged: true, priority: 0, words: Short }),
+                salt: 10578292892912301278,
+            },
+            Step { at: 480427, what: Cron(PollCompany), salt: 2327159877975384084 },
+            Step { at: 481460, what: Cron(PollGoogle), salt: 3414981978097647227 },
+            Step { at: 541213, what: Cron(PollGoogle), salt: 3296773035682374779 },
+            Step {
+                at: 572245,
+                what: Person(Comment { case: 0, side: Company, words: Odd, internal: true }),
+                salt: 16501654689600866173,
+            },
+            Step {
+                at: 586756,
+                what: Trouble { part: CompanyApi, trouble: Slow, seconds: 806 },
+                salt: 3592580518046624259,
+            },
+            Step { at: 600847, what: Cron(PollCompany), salt: 10284857934184077391 },
+            Step { at: 601548, what: Cron(PollGoogle), salt: 14961369904317146650 },
+            Step {
+                at: 628233,
+                what: Trouble { part: Store, trouble: Unanswered(22), seconds: 909 },
+                salt: 17866784295265454446,
+            },
+            Step { at: 661616, what: Cron(PollGoogle), salt: 7627960621300047077 },
+            Step { at: 780529, what: Cron(PollCompany), salt: 12420581777343912730 },
+            Step {
+                at: 787630,
+                what: Person(Retitle { case: 0, side: Company, long: false }),
+                salt: 572544270078293062,
+            },
+            Step { at: 840259, what: Cron(PollGoogle), salt: 7305347598064879335 },
+            Step {
+                at: 866260,
+                what: Trouble {
+                    part: GoogleApi,
+                    trouble: Blind { scope: None, creates: false },
+                    seconds: 1920,
+                },
+                salt: 12637283140803707466,
+            },
+            Step { at: 960758, what: Cron(PollCompany), salt: 10085056784769943986 },
+        ],
+    });
+}
