@@ -277,6 +277,10 @@ impl Session<'_> {
             }
             return Ok(Verdict::Again);
         }
+        if action.is_explained_by_notice() && self.awaits_notice(side.other(), Notice::GivenUp) {
+            // It may arrive yet, and would then not be known as the connector's own.
+            return Ok(Verdict::Again);
+        }
         match self.explain_refusal(action, side, error).await {
             // The case takes writes again, and refuses only this action.
             Ok(()) if is_read_only => self.takes_again(side).await?,

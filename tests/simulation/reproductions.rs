@@ -3627,6 +3627,89 @@ fn a_write_of_the_clock_that_was_set_stays_where_it_is() {
     });
 }
 
+/// A refusal was explained once more while the first explanation had no answer. It came late, and nobody knew it.
+#[test]
+fn a_notice_that_may_still_arrive_is_not_sent_again() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 308171,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 58,
+                lag: 20,
+                resolution: 1,
+                skew: 18,
+                limit: 400,
+                renames_files: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                knows_connector: true,
+                settles: 115,
+                lag: 60,
+                stale: 20,
+                limit: 700,
+                control_characters: true,
+                tells_limit: true,
+                tells_identity: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            late: 20,
+            deadline: 206,
+            lease: 266,
+            give_up_after: 60,
+            extras: Extras { link: Some(List), label: true, moves: true, edits: true, ..Extras::OFF },
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 536108,
+                what: Person(Create { side: Google, flagged: true, priority: 4, words: Quotation(2) }),
+                salt: 12359031251138070714,
+            },
+            Step { at: 601067, what: Cron(PollGoogle), salt: 5186470577290217561 },
+            Step { at: 900924, what: Cron(PollGoogle), salt: 4379585581389810179 },
+            Step {
+                at: 1447129,
+                what: Person(Create { side: Google, flagged: true, priority: 1, words: Short }),
+                salt: 4884828323605138392,
+            },
+            Step { at: 1500569, what: Cron(PollCompany), salt: 13415272744435012417 },
+            Step { at: 1501158, what: Cron(PollGoogle), salt: 4367014792865907989 },
+            Step { at: 1504202, what: Cron(DetectOutages), salt: 14629861476291206472 },
+            Step {
+                at: 9154461,
+                what: Lie(Refuse { case: 1, side: Google, what: Refused::Close, minutes: Some(462) }),
+                salt: 6895009466437034763,
+            },
+            Step {
+                at: 9196316,
+                what: Trouble { part: GoogleApi, trouble: Unanswered(76), seconds: 113 },
+                salt: 8651469593059951525,
+            },
+            Step { at: 9215815, what: Person(Close { case: 1, side: Company }), salt: 15142127162974956647 },
+            Step { at: 9303321, what: Cron(DetectOutages), salt: 9475220685265828598 },
+            Step { at: 9601784, what: Cron(PollCompany), salt: 6232597538277915217 },
+            Step {
+                at: 12327351,
+                what: Person(Attach { case: 1, side: Company, file: Forbidden, internal: false }),
+                salt: 17919875227815619613,
+            },
+            Step { at: 12601882, what: Cron(PollCompany), salt: 13007853883337711308 },
+            Step {
+                at: 12976652,
+                what: Trouble { part: CompanyApi, trouble: Late(52), seconds: 367 },
+                salt: 16034349939854513666,
+            },
+            Step { at: 14400077, what: Cron(PollGoogle), salt: 2747666043655198839 },
+        ],
+    });
+}
+
 /// A poll found the counterpart of a creation without an answer just before a sync created it again.
 #[test]
 fn a_counterpart_that_a_poll_finds_meanwhile_is_not_created_again() {

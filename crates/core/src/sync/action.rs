@@ -345,6 +345,16 @@ impl Action {
         }
     }
 
+    /// True if a [`Notice::GivenUp`] on the other case says why the action was refused.
+    #[must_use]
+    pub const fn is_explained_by_notice(&self) -> bool {
+        match self {
+            Self::Comment(comment) => matches!(comment.source, Source::Description { .. }),
+            Self::Close { .. } => true,
+            _ => false,
+        }
+    }
+
     /// True if the action adds a comment or a file.
     #[must_use]
     pub const fn writes_content(&self) -> bool {
