@@ -3627,6 +3627,129 @@ fn a_write_of_the_clock_that_was_set_stays_where_it_is() {
     });
 }
 
+/// The sync of the Google case found the company case in step, though a change of subscribers had no answer, which only the sync of the company
+/// case looks for. The record stayed for good.
+#[test]
+fn a_sync_of_the_google_case_leaves_the_outcome_of_subscribers_to_the_other() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 239305,
+            google: Traits {
+                settles: 52,
+                resolution: 1,
+                control_characters: true,
+                renames_files: true,
+                tells_identity: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                comment_when_closed: true,
+                knows_connector: true,
+                settles: 94,
+                lag: 60,
+                stale: 5,
+                skew: -37,
+                limit: 400,
+                renames_files: true,
+                tells_limit: true,
+                four_priorities: true,
+                tells_identity: true,
+                addresses: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            attachments: false,
+            late: 20,
+            clock_offset: 1612,
+            deadline: 170,
+            lease: 230,
+            desk: Desk { turn: true, routes: true, subscribers: true, ..Desk::OFF },
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 67754,
+                what: Person(Create { side: Company, flagged: true, priority: 2, words: Short }),
+                salt: 8897526848278922995,
+            },
+            Step { at: 121854, what: Cron(PollCompany), salt: 14292585216096817749 },
+            Step {
+                at: 328014,
+                what: Person(Comment { case: 0, side: Google, words: Short, internal: false }),
+                salt: 4128017894489073655,
+            },
+            Step { at: 361318, what: Cron(PollGoogle), salt: 12707246502509219247 },
+            Step {
+                at: 367806,
+                what: Person(Create { side: Company, flagged: true, priority: 0, words: Short }),
+                salt: 8984838381817754209,
+            },
+            Step {
+                at: 367806,
+                what: Trouble { part: GoogleApi, trouble: Unanswered(60), seconds: 102 },
+                salt: 2685033567368101481,
+            },
+            Step {
+                at: 367982,
+                what: Person(Create { side: Google, flagged: true, priority: 2, words: Short }),
+                salt: 7070840998054566706,
+            },
+            Step {
+                at: 367982,
+                what: Trouble { part: CompanyApi, trouble: Unanswered(60), seconds: 221 },
+                salt: 4025788990708108078,
+            },
+            Step { at: 420687, what: Cron(PollCompany), salt: 12584964850368519386 },
+            Step { at: 421680, what: Cron(PollGoogle), salt: 12821387675132519920 },
+            Step { at: 1020229, what: Cron(PollCompany), salt: 7815832121704440209 },
+            Step { at: 1080554, what: Cron(PollCompany), salt: 427817492993278940 },
+            Step { at: 1080556, what: Cron(PollGoogle), salt: 5440212662112867575 },
+            Step {
+                at: 1092875,
+                what: Trouble { part: Store, trouble: Down, seconds: 482 },
+                salt: 4516584106780377145,
+            },
+            Step {
+                at: 1226599,
+                what: Person(Desk(Watch { case: 2, who: 2, on: true })),
+                salt: 7954123014267680598,
+            },
+            Step {
+                at: 1245445,
+                what: Person(Desk(Watch { case: 2, who: 3, on: true })),
+                salt: 8871688314252780432,
+            },
+            Step { at: 87900334, what: Cron(PollCompany), salt: 11571010307044753907 },
+            Step { at: 87900438, what: Cron(PollGoogle), salt: 16504064123162360301 },
+            Step { at: 87903234, what: Cron(DetectOutages), salt: 1531381026210209111 },
+            Step { at: 87943879, what: Person(Desk(State { case: 1, state: 2 })), salt: 5415877369860017986 },
+            Step { at: 87961166, what: Cron(PollGoogle), salt: 11447703153407627478 },
+            Step {
+                at: 88174898,
+                what: Person(Attach { case: 2, side: Google, file: OddName, internal: false }),
+                salt: 12350038473623681008,
+            },
+            Step { at: 88203748, what: Cron(DetectOutages), salt: 1382457277431581324 },
+            Step {
+                at: 88381390,
+                what: Person(Desk(Watch { case: 2, who: 0, on: true })),
+                salt: 3325977380649772640,
+            },
+            Step {
+                at: 88381390,
+                what: Trouble { part: GoogleApi, trouble: Late(84), seconds: 253 },
+                salt: 674235241486729553,
+            },
+            Step {
+                at: 88628677,
+                what: Person(Desk(Watch { case: 0, who: 3, on: false })),
+                salt: 8117954677851844774,
+            },
+        ],
+    });
+}
+
 /// A refusal was explained once more while the first explanation had no answer. It came late, and nobody knew it.
 #[test]
 fn a_notice_that_may_still_arrive_is_not_sent_again() {

@@ -317,9 +317,14 @@ pub fn left_on(side: Side, pair: Pair<'_>, rules: &Rules, facts: Sides<&Capabili
     planner.adopt();
     planner.plan = Plan::default();
     planner.carry(side);
-    // A record of what both sides hold is no change of `side`: a later sync makes it as well.
-    let is_record =
-        |action: &Action| matches!(action, Action::AgreeOnPriority(_) | Action::AgreeOnSubscribers(_));
+    // A record of what both sides hold is no change of `side`, since a later sync makes it as well. The outcome of a change of subscribers is
+    // one: only the sync of a company case looks for it.
+    let awaits_subscribers = pair.mapping.state.subscribers_sent_at.is_some();
+    let is_record = |action: &Action| match action {
+        Action::AgreeOnPriority(_) => true,
+        Action::AgreeOnSubscribers(_) => !awaits_subscribers,
+        _ => false,
+    };
     planner.plan.actions.retain(|action| !is_record(action));
     // Writes to a case that refuses every write for now are no change: the sync of `side` would skip them as well (R33: final refusals).
     let is_possible = |action: &Action| !action.is_left_alone(&pair.mapping.state, pair.clocks.now);
