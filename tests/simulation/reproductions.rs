@@ -3750,6 +3750,98 @@ fn a_sync_of_the_google_case_leaves_the_outcome_of_subscribers_to_the_other() {
     });
 }
 
+/// A clock that was set back made the pair find its own comments again. The file of an explanation was deleted by then, and the explanation was
+/// carried back.
+#[test]
+fn the_explanation_of_a_deleted_file_is_known_by_its_author() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 167442,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 113,
+                stale: 20,
+                resolution: 1,
+                limit: 400,
+                control_characters: true,
+                tells_limit: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                settles: 80,
+                lag: 20,
+                limit: 700,
+                renames_files: true,
+                tells_limit: true,
+                tells_identity: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            late: 20,
+            deadline: 152,
+            lease: 212,
+            missing_grace: 20,
+            give_up_after: 60,
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 230038,
+                what: Trouble { part: Store, trouble: Unanswered(27), seconds: 948 },
+                salt: 10765642116401458087,
+            },
+            Step {
+                at: 325835,
+                what: Person(Create { side: Google, flagged: true, priority: 4, words: Quotation(4) }),
+                salt: 685992095399211913,
+            },
+            Step { at: 361921, what: Cron(PollGoogle), salt: 16165491048930836851 },
+            Step {
+                at: 385573,
+                what: ByHand { case: 0, side: Google, dry_run: false },
+                salt: 2921197063300439115,
+            },
+            Step {
+                at: 530778,
+                what: Lie(Vanish { case: 0, side: Company, minutes: 42 }),
+                salt: 16529213745436066777,
+            },
+            Step {
+                at: 679451,
+                what: Person(Attach { case: 0, side: Google, file: TooLarge, internal: true }),
+                salt: 13864267561033102928,
+            },
+            Step { at: 679588, what: Hint { side: Google, about: Nothing }, salt: 12851352835258839002 },
+            Step {
+                at: 1178017,
+                what: Person(Attach { case: 0, side: Google, file: TooLarge, internal: false }),
+                salt: 3469697642514393373,
+            },
+            Step {
+                at: 1375945,
+                what: Trouble { part: Store, trouble: Unanswered(51), seconds: 596 },
+                salt: 13646809619347701466,
+            },
+            Step { at: 87780551, what: Cron(PollGoogle), salt: 1024655303054670549 },
+            Step {
+                at: 87822728,
+                what: Person(DeleteOwn { case: 0, side: Google, nth: 2 }),
+                salt: 6683599817426243506,
+            },
+            Step { at: 87840941, what: Cron(PollCompany), salt: 12618793472954587534 },
+            Step { at: 88201774, what: Cron(PollGoogle), salt: 2336715414108598636 },
+            Step {
+                at: 88233871,
+                what: Clock { whose: Of(Company), ahead: -25203, seconds: Some(2280) },
+                salt: 1880281941049023047,
+            },
+            Step { at: 88320227, what: Cron(PollGoogle), salt: 13632786507299277846 },
+        ],
+    });
+}
+
 /// A refusal was explained once more while the first explanation had no answer. It came late, and nobody knew it.
 #[test]
 fn a_notice_that_may_still_arrive_is_not_sent_again() {

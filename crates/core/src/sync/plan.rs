@@ -725,9 +725,9 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Returns the names under which only the connector writes on `side`: those of comments that are known by ID to be its own (`R14`: copies
-    /// are known by ID), and that of the notice which names this pair's company case. A name under which a person writes as well is none of
-    /// them.
+    /// Returns the names under which only the connector writes on `side`: those of comments that are known to be its own, by ID or, if the
+    /// pair is found again, by their text, and that of the notice which names this pair's company case. A name under which a person writes
+    /// as well is none of them.
     fn names_of_connector(&self, side: Side) -> BTreeSet<&'a str> {
         let comments = &self.pair.snapshot(side).comments;
         let company = self.pair.mapping.case_id(Side::Company);
@@ -739,10 +739,9 @@ impl<'a> Planner<'a> {
         let of_people =
             comments.iter().filter(|comment| self.is_persons(side, comment) && !links_pair(comment));
         let of_people: BTreeSet<&str> = of_people.map(|comment| comment.author.as_str()).collect();
-        let ledger = &self.pair.mapping.ledger;
         let ours = comments
             .iter()
-            .filter(|comment| ledger.wrote(side, ItemKind::Comment, &comment.id) || links_pair(comment));
+            .filter(|comment| self.ledger.wrote(side, ItemKind::Comment, &comment.id) || links_pair(comment));
         let names = ours.map(|comment| comment.author.as_str());
         names.filter(|name| !name.is_empty() && !of_people.contains(name)).collect()
     }
