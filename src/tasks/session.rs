@@ -361,8 +361,12 @@ impl<'a> Session<'a> {
             change(mapping);
             true
         })
-        .await?;
-        self.mapping = saved.ok_or(SyncError::LeaseLost)?;
+        .await;
+        if saved.is_err() {
+            // The next save has it: else a write without an answer would count as sent when it was recorded.
+            self.progress = progress;
+        }
+        self.mapping = saved?.ok_or(SyncError::LeaseLost)?;
         match held_words(&self.mapping) {
             // What was written is recorded, and nothing more is written.
             Some(held) => Err(SyncError::Held(held)),

@@ -4110,3 +4110,97 @@ fn a_case_that_is_hidden_between_two_reads_keeps_the_sync_from_ending_well() {
         ],
     });
 }
+
+/// The store failed when the latest time was to be saved at which a notice without an answer may have been sent. Its in-flight window ended
+/// early, and it was sent again.
+#[test]
+fn a_write_whose_outcome_could_not_be_saved_counts_as_sent_when_it_was() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 345046,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 96,
+                limit: 700,
+                renames_files: true,
+                tells_limit: true,
+                tells_identity: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                knows_connector: true,
+                settles: 81,
+                lag: 60,
+                stale: 20,
+                resolution: 60,
+                limit: 700,
+                tells_limit: true,
+                four_priorities: true,
+                tells_identity: true,
+                addresses: true,
+                scopes: 1,
+                ..Traits::BEFORE
+            },
+            priority: false,
+            late: 20,
+            clock_offset: -2728,
+            deadline: 162,
+            lease: 222,
+            give_up_after: 180,
+            desk: Desk { escalation: true, subscribers: true, ..Desk::OFF },
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 86774,
+                what: Person(Create { side: Company, flagged: false, priority: 3, words: Short }),
+                salt: 3802102969797189881,
+            },
+            Step { at: 147587, what: Crash { instance: 1, awaits: 4 }, salt: 7335252544187684446 },
+            Step {
+                at: 156109,
+                what: Trouble { part: GoogleApi, trouble: Late(72), seconds: 121 },
+                salt: 14622693289417043333,
+            },
+            Step {
+                at: 162552,
+                what: Person(Create { side: Company, flagged: true, priority: 3, words: Long }),
+                salt: 3669577204285393223,
+            },
+            Step {
+                at: 170530,
+                what: Person(Comment { case: 1, side: Company, words: Short, internal: false }),
+                salt: 5082241759650172311,
+            },
+            Step {
+                at: 173807,
+                what: Person(Create { side: Company, flagged: true, priority: 1, words: Long }),
+                salt: 1706733581064353681,
+            },
+            Step { at: 180486, what: Cron(PollCompany), salt: 13012964993334819376 },
+            Step {
+                at: 235978,
+                what: Trouble { part: Store, trouble: Unreadable(27), seconds: 334 },
+                salt: 16288654549397625668,
+            },
+            Step { at: 241686, what: Cron(PollGoogle), salt: 17921933098436193296 },
+            Step {
+                at: 305136,
+                what: Trouble { part: GoogleApi, trouble: Late(76), seconds: 222 },
+                salt: 10402505170333186969,
+            },
+            Step {
+                at: 489882,
+                what: Person(Retitle { case: 2, side: Google, long: true }),
+                salt: 286558250764098768,
+            },
+            Step { at: 540077, what: Cron(PollGoogle), salt: 7401583691196678963 },
+            Step {
+                at: 588847,
+                what: Trouble { part: GoogleApi, trouble: Unanswered(70), seconds: 110 },
+                salt: 12593192104557227425,
+            },
+        ],
+    });
+}
