@@ -241,7 +241,7 @@ async fn examine(
         }
     };
     // R28 (missing is not gone): while a case is missing only the operator learns of it, and no notice is posted.
-    if Side::BOTH.into_iter().any(|side| mapping.state.missing[side].is_some()) {
+    if is_missing(&mapping) {
         findings.missing += 1;
         if matches!(health(deps, global, &mapping, at), Health::Outage(_)) {
             findings.outages.push(mapping.case_id(mapping.origin).unwrap_or_default().to_owned());
@@ -284,6 +284,7 @@ async fn examine(
             && !mapping.paused
             && mapping.gone.is_none()
             && mapping.held().is_none()
+            && !is_missing(mapping)
             && sent == matches!(health, Health::Outage(_))
     };
     let mut mapping = mapping;
@@ -392,6 +393,11 @@ async fn look_at_company(deps: &Deps, mapping: &CaseMapping) -> Company {
         Ok(None) => Company::Missing,
         Ok(Some(_)) | Err(_) => Company::Unknown,
     }
+}
+
+/// Returns true if a case of the pair is missing.
+fn is_missing(mapping: &CaseMapping) -> bool {
+    Side::BOTH.into_iter().any(|side| mapping.state.missing[side].is_some())
 }
 
 /// Posts a notice and sets or clears the flag. Returns `false` if the notice is no longer needed, or cannot be posted.

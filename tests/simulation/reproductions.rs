@@ -4204,3 +4204,124 @@ fn a_write_whose_outcome_could_not_be_saved_counts_as_sent_when_it_was() {
         ],
     });
 }
+
+/// A case went missing between the list of the pairs that are late and the notice about one.
+#[test]
+fn a_case_that_goes_missing_before_an_outage_is_told_is_told_nothing() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 253463,
+            google: Traits {
+                settles: 55,
+                stale: 20,
+                resolution: 60,
+                renames_files: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                comment_when_closed: true,
+                knows_connector: true,
+                settles: 48,
+                lag: 20,
+                skew: 12,
+                control_characters: true,
+                renames_files: true,
+                tells_identity: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            attachments: false,
+            twice: 25,
+            clock_offset: 597,
+            give_up_after: 60,
+            desk: Desk { turn: true, escalation: true, routes: true, ..Desk::OFF },
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 135364,
+                what: Person(Create { side: Company, flagged: true, priority: 0, words: Odd }),
+                salt: 13378059581186047330,
+            },
+            Step {
+                at: 196469,
+                what: Person(Create { side: Google, flagged: true, priority: 3, words: Short }),
+                salt: 17529539708802659481,
+            },
+            Step {
+                at: 215210,
+                what: Person(Desk(Justify { case: 0, internal: true })),
+                salt: 571600604527331361,
+            },
+            Step { at: 240059, what: Cron(PollGoogle), salt: 9293242363605879973 },
+            Step { at: 300712, what: Cron(PollGoogle), salt: 10783688506703099335 },
+            Step { at: 301081, what: Cron(PollCompany), salt: 8938227919579733290 },
+            Step {
+                at: 312851,
+                what: Trouble { part: CompanyApi, trouble: Late(95), seconds: 223 },
+                salt: 6857102300193142787,
+            },
+            Step {
+                at: 326541,
+                what: Trouble { part: GoogleApi, trouble: Unanswered(69), seconds: 209 },
+                salt: 14943048106528449245,
+            },
+            Step {
+                at: 389115,
+                what: Trouble { part: CompanyApi, trouble: Unanswered(60), seconds: 388 },
+                salt: 9776311224730986530,
+            },
+            Step { at: 420382, what: Cron(PollCompany), salt: 9638425922473133385 },
+            Step {
+                at: 472835,
+                what: Trouble { part: CompanyApi, trouble: Late(64), seconds: 940 },
+                salt: 2429676107704629796,
+            },
+            Step {
+                at: 516863,
+                what: Person(Desk(Status { case: 0, status: 3 })),
+                salt: 17133097750363353788,
+            },
+            Step { at: 540847, what: Cron(PollCompany), salt: 3368275552936469651 },
+            Step { at: 542524, what: Person(Desk(Relabel { case: 1 })), salt: 9876809974730012535 },
+            Step { at: 601324, what: Cron(PollCompany), salt: 12008521472989713083 },
+            Step {
+                at: 610318,
+                what: Person(Desk(Status { case: 0, status: 0 })),
+                salt: 14313898259420518656,
+            },
+            Step {
+                at: 774404,
+                what: Trouble { part: GoogleApi, trouble: Down, seconds: 222 },
+                salt: 15716651316547345988,
+            },
+            Step { at: 901252, what: Cron(DetectOutages), salt: 15897017004349084857 },
+            Step {
+                at: 922821,
+                what: Person(Desk(Justify { case: 1, internal: false })),
+                salt: 10062988555590379249,
+            },
+            Step { at: 961616, what: Cron(PollCompany), salt: 14922519047900771209 },
+            Step {
+                at: 966357,
+                what: Trouble {
+                    part: GoogleApi,
+                    trouble: Blind { scope: None, creates: true },
+                    seconds: 660,
+                },
+                salt: 934327233852423657,
+            },
+            Step {
+                at: 1001790,
+                what: Trouble { part: GoogleApi, trouble: Late(63), seconds: 191 },
+                salt: 11314158971092965638,
+            },
+            Step {
+                at: 1397423,
+                what: Trouble { part: GoogleApi, trouble: Late(95), seconds: 268 },
+                salt: 16136080881239450296,
+            },
+        ],
+    });
+}
