@@ -1028,6 +1028,11 @@ pub(crate) fn forgotten(world: &mut World, id: casebridge::entities::MappingId) 
     };
     let (Some(google), Some(company)) = (card(Google), card(Company)) else { return };
     if mapping.gone.is_some() || !company.flagged {
+        // If they are linked again, their titles stay as they are (R30).
+        let id = Some(google.id.clone()).filter(|_| !is_same_title(&google.title, &company.title));
+        if let Some(google) = id.and_then(|id| world.systems[Google].card_mut(&id)) {
+            google.tally.retitled_unknown = true;
+        }
         return;
     }
     let lost = [(Google, google, company), (Company, company, google)].into_iter().find_map(

@@ -350,6 +350,8 @@ pub(crate) struct DeskTally {
     pub(crate) justified: BTreeSet<u64>,
     /// Addresses that the connector added.
     pub(crate) ours: BTreeSet<String>,
+    /// Addresses that a person added while the connector had asked for them without an answer: it cannot tell who did.
+    pub(crate) asked: BTreeSet<String>,
     pub(crate) first_subscribed: Option<Ms>,
     /// Times at which a person at Google last added or removed an address.
     pub(crate) hand: BTreeMap<String, Ms>,
@@ -655,15 +657,19 @@ impl World {
         if self.systems[Google].living(&id)?.desk.is_subscribed(who) == adds {
             return None;
         }
-        let record =
-            self.pair_of(Google, &id).and_then(|mapping| mapping.state.subscribers.get(&normal(who)));
+        let state = self.pair_of(Google, &id).map(|mapping| &mapping.state);
+        let record = state.and_then(|state| state.subscribers.get(&normal(who)));
         let is_known = matches!(record, Some(Subscribed::Ours | Subscribed::ByHand));
+        let is_asked = record.is_some() && state.is_some_and(|state| state.subscribers_sent_at.is_some());
         let now = self.now;
         self.change(Google, &id, |card| {
             card.desk.tally.hand.insert(normal(who), now);
             if adds {
                 card.desk.subscribers.push(who.to_owned());
                 card.desk.tally.removed.remove(&normal(who));
+                if is_asked {
+                    card.desk.tally.asked.insert(normal(who));
+                }
             } else {
                 card.desk.subscribers.retain(|known| normal(known) != normal(who));
                 if is_known {

@@ -98,7 +98,9 @@ pub(crate) fn is_raised(world: &World, company: &Card) -> bool {
 pub(crate) fn escalates(world: &mut World, id: &str, text: &str) {
     check_flag(world, Google, id, "an escalation is asked for");
     let Some((google, company)) = pair(world, Google, id) else { return };
-    let says = |body: &str| justification(body.trim()) == Some(text);
+    // Systems change white space, and people do.
+    let words = |text: &str| text.split_whitespace().collect::<String>();
+    let says = |body: &str| justification(body.trim()).map(words) == Some(words(text));
     let by_people = |by: Writer| by == Writer::Person;
     let note = company.notes.iter().find(|note| by_people(note.by) && note.bodies().any(says));
     // Where a newer comment was deleted or edited, nobody knows that an older one was used before.
@@ -156,7 +158,8 @@ pub(crate) fn subscribes(world: &mut World, id: &str, wanted: &[String]) {
     let is_kept = |address: &String| wanted.iter().any(|kept| normal(kept) == normal(address));
     for address in google.desk.subscribers.iter().filter(|address| !is_kept(address)) {
         let watches = company.desk.is_watched_by(address) && !watch_changed(address);
-        if !by_hand(address) && (watches || !tally.ours.contains(&normal(address))) {
+        let may_be_ours = tally.ours.contains(&normal(address)) || tally.asked.contains(&normal(address));
+        if !by_hand(address) && (watches || !may_be_ours) {
             wrong = Some(format!("{address} is subscribed no more, whom the connector may not remove (R30)"));
         }
     }

@@ -791,10 +791,11 @@ impl World {
         }
         self.seen.count("lies", "a listing without markers");
         if let Some(card) = self.systems[side].card_mut(id) {
-            card.notes
-                .iter_mut()
-                .filter(|note| !note.internal)
-                .for_each(|note| note.unknowable |= !note.carried);
+            card.notes.iter_mut().filter(|note| !note.internal).for_each(|note| {
+                note.unknowable |= !note.carried;
+                // No sync reads the case again once the markers are back.
+                note.edited_meanwhile |= !note.edits.is_empty();
+            });
             card.files
                 .iter_mut()
                 .filter(|file| !file.internal)

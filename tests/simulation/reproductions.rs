@@ -4018,6 +4018,136 @@ fn a_counterpart_that_a_poll_finds_meanwhile_is_not_created_again() {
     });
 }
 
+/// A request for a subscriber got no answer and had no effect, and then a person at Google subscribed the same. Nobody can tell who did.
+#[test]
+fn whoever_is_there_after_a_request_without_an_answer_may_be_the_connectors() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 186654,
+            google: Traits {
+                settles: 65,
+                resolution: 60,
+                skew: -43200,
+                limit: 700,
+                renames_files: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                settles: 69,
+                lag: 60,
+                stale: 20,
+                resolution: 60,
+                skew: -1620,
+                limit: 400,
+                addresses: true,
+                scopes: 2,
+                default_priority: true,
+                ..Traits::BEFORE
+            },
+            late: 20,
+            clock_offset: 321,
+            deadline: 124,
+            lease: 184,
+            give_up_after: 180,
+            desk: Desk { turn: true, subscribers: true, ..Desk::OFF },
+            extras: Extras { marks: true, moves: true, edits: true, mail: true, ..Extras::OFF },
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step { at: 22433, what: Crash { instance: 1, awaits: 53 }, salt: 18210663968221820845 },
+            Step { at: 60147, what: Cron(PollGoogle), salt: 12496256827211100360 },
+            Step {
+                at: 88293,
+                what: Person(Create { side: Company, flagged: true, priority: 1, words: Short }),
+                salt: 14372197661645124642,
+            },
+            Step { at: 89445, what: Hint { side: Company, about: Case(0) }, salt: 4860110975134941576 },
+            Step { at: 90459, what: Hint { side: Company, about: Case(0) }, salt: 18403037002481696768 },
+            Step {
+                at: 466998,
+                what: Person(Desk(Subscribe { case: 0, who: 1, on: true })),
+                salt: 18077248977952139253,
+            },
+            Step {
+                at: 732738,
+                what: Person(Desk(Watch { case: 0, who: 1, on: false })),
+                salt: 15099161378466132869,
+            },
+        ],
+    });
+}
+
+/// A person changed the layout of a justification twice.
+#[test]
+fn a_justification_with_another_layout_is_the_same() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 337307,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 67,
+                lag: 60,
+                limit: 700,
+                control_characters: true,
+                tells_limit: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                comment_when_closed: true,
+                settles: 80,
+                addresses: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            carry_internal: true,
+            deadline: 127,
+            lease: 187,
+            missing_grace: 20,
+            give_up_after: 180,
+            desk: Desk { escalation: true, routes: true, subscribers: true, ..Desk::OFF },
+            extras: Extras { label: true, edits: true, mail: true, ..Extras::OFF },
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 177404,
+                what: Person(Create { side: Google, flagged: true, priority: 2, words: Quotation(5) }),
+                salt: 12176404780931566416,
+            },
+            Step {
+                at: 367840,
+                what: Person(Create { side: Google, flagged: true, priority: 0, words: Short }),
+                salt: 17223563462722227503,
+            },
+            Step { at: 901014, what: Cron(PollGoogle), salt: 9560780479786303511 },
+            Step {
+                at: 914742,
+                what: Person(Desk(Raise { case: 1, known: true })),
+                salt: 14535872970645458079,
+            },
+            Step {
+                at: 938578,
+                what: Person(Desk(Justify { case: 1, internal: true })),
+                salt: 10950343548546100124,
+            },
+            Step {
+                at: 1025716,
+                what: Person(Extra(Rewrite { case: 1, nth: 0, how: Layout })),
+                salt: 15597594726157215107,
+            },
+            Step {
+                at: 1098762,
+                what: Person(Extra(Rewrite { case: 1, nth: 0, how: Layout })),
+                salt: 9905122563999010279,
+            },
+        ],
+    });
+}
+
 /// The Google case was shown when the sync read it, and hidden when its title was about to be set. The sync ended well, and the title was
 /// never carried.
 #[test]
@@ -4322,6 +4452,251 @@ fn a_case_that_goes_missing_before_an_outage_is_told_is_told_nothing() {
                 what: Trouble { part: GoogleApi, trouble: Late(95), seconds: 268 },
                 salt: 16136080881239450296,
             },
+        ],
+    });
+}
+
+/// A title was not carried before its pair ended, since the company case was hidden, and the pair was cleaned up. A month later both cases were
+/// linked again.
+#[test]
+fn titles_that_differed_when_a_pair_was_forgotten_stay_as_they_are() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 161293,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 100,
+                skew: -54,
+                control_characters: true,
+                tells_limit: true,
+                tells_identity: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                settles: 72,
+                skew: -30,
+                renames_files: true,
+                tells_identity: true,
+                addresses: true,
+                ..Traits::BEFORE
+            },
+            status: false,
+            carry_internal: true,
+            internal_copies: true,
+            deadline: 109,
+            lease: 169,
+            give_up_after: 60,
+            desk: Desk { turn: true, ..Desk::OFF },
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 3748354,
+                what: Person(Create { side: Google, flagged: true, priority: 4, words: Odd }),
+                salt: 13611110390759278770,
+            },
+            Step { at: 6001457, what: Cron(PollGoogle), salt: 1339450714490116831 },
+            Step {
+                at: 6107759,
+                what: Trouble { part: CompanyApi, trouble: Anonymous, seconds: 22980 },
+                salt: 10404627734962761970,
+            },
+            Step {
+                at: 6687431,
+                what: Person(Retitle { case: 0, side: Google, long: true }),
+                salt: 9689134640754758729,
+            },
+            Step {
+                at: 15612508,
+                what: Lie(Vanish { case: 0, side: Company, minutes: 500 }),
+                salt: 10598868503220423168,
+            },
+            Step { at: 15900595, what: Cron(PollGoogle), salt: 8881364876697672685 },
+            Step { at: 2701260000, what: Cron(Cleanup), salt: 7485083726285654845 },
+            Step {
+                at: 2701306413,
+                what: ByHand { case: 0, side: Google, dry_run: false },
+                salt: 14882112128741721084,
+            },
+        ],
+    });
+}
+
+/// The same, where the request was refused in the end.
+#[test]
+fn whoever_is_there_while_the_connectors_request_may_be_under_way_may_be_its_own() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 199187,
+            google: Traits {
+                settles: 56,
+                stale: 20,
+                limit: 400,
+                control_characters: true,
+                tells_limit: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                knows_connector: true,
+                settles: 108,
+                stale: 20,
+                skew: -21,
+                limit: 700,
+                control_characters: true,
+                renames_files: true,
+                four_priorities: true,
+                tells_identity: true,
+                scopes: 1,
+                ..Traits::BEFORE
+            },
+            carry_internal: true,
+            internal_copies: true,
+            late: 20,
+            twice: 25,
+            clock_offset: 2458,
+            deadline: 127,
+            lease: 187,
+            give_up_after: 60,
+            desk: Desk { routes: true, subscribers: true, ..Desk::OFF },
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 173733,
+                what: Person(Create { side: Google, flagged: true, priority: 2, words: Short }),
+                salt: 17306635445746452548,
+            },
+            Step { at: 721257, what: Cron(PollGoogle), salt: 8740885607321046758 },
+            Step {
+                at: 735408,
+                what: Person(Desk(Watch { case: 0, who: 2, on: true })),
+                salt: 52707832780406443,
+            },
+            Step {
+                at: 735408,
+                what: Trouble { part: GoogleApi, trouble: Late(91), seconds: 367 },
+                salt: 2366653849720361153,
+            },
+            Step {
+                at: 735408,
+                what: Lie(Refuse { case: 0, side: Google, what: Refused::Subscribers, minutes: Some(102) }),
+                salt: 9400947178076536319,
+            },
+            Step { at: 840253, what: Cron(PollCompany), salt: 2088011680746040251 },
+            Step {
+                at: 997526,
+                what: Person(Desk(Subscribe { case: 0, who: 2, on: true })),
+                salt: 12341720766962952198,
+            },
+            Step {
+                at: 174230777,
+                what: Person(Desk(Watch { case: 0, who: 2, on: false })),
+                salt: 6679801080205631773,
+            },
+        ],
+    });
+}
+
+/// A comment was edited while its system left the markers out that say which comments are public. Nothing changed once they were back, so that no
+/// sync read the case again.
+#[test]
+fn an_edit_that_is_read_without_its_marker_is_not_noted_before_the_case_is_read_again() {
+    goes_well(&History {
+        setting: Setting {
+            seed: 213262,
+            google: Traits {
+                comment_when_closed: true,
+                settles: 79,
+                stale: 20,
+                resolution: 1,
+                skew: -13,
+                limit: 400,
+                renames_files: true,
+                tells_limit: true,
+                knows_creator: false,
+                ..Traits::BEFORE
+            },
+            company: Traits {
+                reopen: true,
+                comment_when_closed: true,
+                settles: 106,
+                lag: 60,
+                stale: 20,
+                control_characters: true,
+                renames_files: true,
+                idempotent: true,
+                addresses: true,
+                scopes: 2,
+                ..Traits::BEFORE
+            },
+            twice: 25,
+            deadline: 88,
+            lease: 148,
+            missing_grace: 20,
+            extras: Extras { link: Some(Field), label: true, marks: true, edits: true, ..Extras::OFF },
+            ..Setting::BEFORE
+        },
+        steps: vec![
+            Step {
+                at: 1251097,
+                what: Person(Create { side: Company, flagged: true, priority: 0, words: Short }),
+                salt: 13074898456814019906,
+            },
+            Step { at: 3901913, what: Cron(PollCompany), salt: 8596630760816411195 },
+            Step { at: 4201469, what: Cron(PollCompany), salt: 5531275023816482574 },
+            Step {
+                at: 6201826,
+                what: Person(Create { side: Google, flagged: true, priority: 0, words: Short }),
+                salt: 2263358133181934103,
+            },
+            Step { at: 6303768, what: Cron(DetectOutages), salt: 2150772061697572816 },
+            Step {
+                at: 6385002,
+                what: Person(Create { side: Company, flagged: true, priority: 3, words: Short }),
+                salt: 16419146150713299829,
+            },
+            Step { at: 6900551, what: Cron(PollGoogle), salt: 10650824756142088645 },
+            Step { at: 7200981, what: Cron(PollCompany), salt: 15358845913073641405 },
+            Step { at: 7202375, what: Cron(DetectOutages), salt: 4735817398010838606 },
+            Step {
+                at: 7229276,
+                what: Person(Comment { case: 2, side: Company, words: Short, internal: false }),
+                salt: 8819965436699135457,
+            },
+            Step { at: 11101780, what: Cron(PollCompany), salt: 17464939063856055422 },
+            Step {
+                at: 11286561,
+                what: Trouble {
+                    part: CompanyApi,
+                    trouble: Blind { scope: Some(1), creates: false },
+                    seconds: 37560,
+                },
+                salt: 7564520385422703283,
+            },
+            Step {
+                at: 11386659,
+                what: Trouble { part: CompanyApi, trouble: Unmarked, seconds: 18960 },
+                salt: 14476065568763663800,
+            },
+            Step {
+                at: 14958536,
+                what: Person(Extra(Rewrite { case: 2, nth: 0, how: Anew(Short) })),
+                salt: 4569432399290847605,
+            },
+            Step { at: 15000106, what: Cron(PollCompany), salt: 6458602209670348379 },
+            Step { at: 15000434, what: Cron(PollGoogle), salt: 5392913036969007021 },
+            Step { at: 17701450, what: Cron(DetectOutages), salt: 16201143471105576311 },
+            Step { at: 18001245, what: Cron(PollCompany), salt: 11752890117332055427 },
+            Step { at: 18001327, what: Cron(PollGoogle), salt: 13654796271729782927 },
+            Step { at: 18003804, what: Cron(DetectOutages), salt: 9342543992021978067 },
+            Step { at: 18300121, what: Cron(PollCompany), salt: 15434684582419240278 },
+            Step { at: 18301028, what: Cron(PollGoogle), salt: 18278374040838095886 },
         ],
     });
 }
