@@ -140,6 +140,7 @@ macro_rules! scenarios {
             escalation::what_an_escalation_lacks_and_what_google_refuses_is_told_once [];
             escalation::an_escalation_whose_answer_was_lost_is_made_once [ClockInHand];
             titles::a_changed_title_follows_both_ways_and_of_two_the_companys_wins [];
+            titles::a_title_is_carried_whichever_read_of_the_google_case_finds_nothing [Faults, ClockInHand];
             titles::a_title_that_is_cut_for_the_crm_is_not_carried_back [];
             titles::a_title_whose_answer_was_lost_is_set_once [ClockInHand];
             feed::a_reply_by_email_arrives_once_and_in_order_with_the_comments [];

@@ -42,6 +42,24 @@ pub async fn a_changed_title_follows_both_ways_and_of_two_the_companys_wins(crm:
     }
 }
 
+// R28
+pub async fn a_title_is_carried_whichever_read_of_the_google_case_finds_nothing(crm: &dyn Crm) {
+    let world = World::new(crm).await;
+    let (google, company) = world.pair().await;
+    world.settle().await;
+    let nothing = |passed: u32| {
+        Fault::always(Effect::ErrorBefore { status: 404, body: None }).on("GET", "").after(passed).times(1)
+    };
+    for passed in 0..8 {
+        let title = format!("The desk's words {passed}");
+        world.csapi.faults().add(nothing(passed));
+        world.desk.retitles(&company, &title).await;
+        world.run_for(Duration::minutes(12)).await;
+        assert_eq!(titles(&world, &google, &company).await, both(&title));
+        world.csapi.faults().clear();
+    }
+}
+
 pub async fn a_title_that_is_cut_for_the_crm_is_not_carried_back(crm: &dyn Crm) {
     let world = World::new(crm).await;
     let (google, company) = world.pair().await;
