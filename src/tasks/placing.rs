@@ -3,7 +3,7 @@
 
 use super::Deps;
 use super::session::SyncError;
-use crate::cases::{ApiError, Case, Details, PlacementError, Wanted};
+use crate::cases::{ApiError, ApiErrorKind, Case, CaseSystem, Details, PlacementError, Wanted};
 use crate::entities::Side;
 use crate::sync::{EscalationRule, Placed, allowed_addresses};
 
@@ -80,25 +80,38 @@ pub(super) async fn with_details(deps: &Deps, side: Side, case: Case) -> Result<
         allowed_addresses(found, &placing.subscriber_domains).into_iter().collect()
     };
     let system = &deps.systems[side];
-    if let Some(details) = readable(system.details(&case.id, &all).await, &case)? {
+    if let Some(details) = readable(system.as_ref(), &all, &case).await? {
         let raised = escalation.map(|rule| rule.read(&details));
         return Ok(Case { subscribers: people.then(|| subscribers(&details)), raised, ..case });
     }
     // One field that this case does not have hides neither the others nor the people.
     let mut case = case;
     if people && of_people != all {
-        let details = readable(system.details(&case.id, &of_people).await, &case)?;
+        let details = readable(system.as_ref(), &of_people, &case).await?;
         case.subscribers = details.as_ref().map(subscribers);
     }
     if let Some(rule) = escalation.filter(|rule| rule.wanted() != rule.signal_alone()) {
-        let details = readable(system.details(&case.id, &rule.signal_alone()).await, &case)?;
+        let details = readable(system.as_ref(), &rule.signal_alone(), &case).await?;
         case.raised = details.map(|details| rule.read(&details));
     }
     Ok(case)
 }
 
-/// Returns the details; `None`, with a warning, if the system refuses them for good.
-fn readable(details: Result<Details, ApiError>, case: &Case) -> Result<Option<Details>, ApiError> {
+/// Reads the details; `None`, with a warning, if the system refuses them for good. What is not found is read a second time, since the case may
+/// have been hidden for a moment: without its details a sync would end well, and what people changed would not be carried (`R28`: missing is
+/// not gone).
+async fn readable(
+    system: &dyn CaseSystem,
+    wanted: &Wanted,
+    case: &Case,
+) -> Result<Option<Details>, ApiError> {
+    let mut details = system.details(&case.id, wanted).await;
+    if details.as_ref().is_err_and(|error| error.kind == ApiErrorKind::NotFound) {
+        if !system.shows(&case.id).await? {
+            return details.map(Some);
+        }
+        details = system.details(&case.id, wanted).await;
+    }
     match details {
         Ok(details) => Ok(Some(details)),
         Err(error) if error.is_for_good() => {

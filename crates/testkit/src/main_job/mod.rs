@@ -161,6 +161,7 @@ macro_rules! scenarios {
             placing::a_field_of_a_company_case_names_its_google_project_and_a_wrong_one_is_told_once [];
             placing::a_routed_creation_whose_answer_was_lost_is_found_in_its_project_and_repeated_as_it_was_decided [ClockInHand];
             placing::subscribers_follow_and_only_of_the_domains_that_may_leave [];
+            placing::subscribers_are_set_whichever_read_of_the_case_finds_nothing [Faults, ClockInHand];
             placing::subscribers_whose_answer_was_lost_are_set_once_and_known_as_the_connectors [ClockInHand];
             placing::the_check_names_what_a_route_to_google_has_wrong_on_either_side [];
             credentials::comments_and_files_arrive_across_three_expiries_of_the_access_token [ExpiringTokens];

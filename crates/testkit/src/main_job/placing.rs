@@ -268,6 +268,32 @@ pub async fn subscribers_whose_answer_was_lost_are_set_once_and_known_as_the_con
     }
 }
 
+// R28
+pub async fn subscribers_are_set_whichever_read_of_the_case_finds_nothing(crm: &dyn Crm) {
+    let placing = Placing {
+        subscribers_from: vec![PeopleSource::Watchers],
+        subscriber_domains: vec!["example.com".to_owned()],
+        ..Placing::default()
+    };
+    let world = World::with(crm, Options { placing, ..Options::default() }).await;
+    let (google, case) = world.pair_from_company().await;
+    let subscribed = || world.csapi.case(&google).unwrap().subscribers;
+    let nothing = |passed: u32| {
+        Fault::always(Effect::ErrorBefore { status: 404, body: None }).on("GET", "").after(passed).times(1)
+    };
+    let address = "jane.roe@example.com";
+    for passed in 0..12 {
+        for (faults, follows) in [(&world.csapi.faults(), true), (world.company_faults(), false)] {
+            faults.add(nothing(passed));
+            world.desk.follows(&case, address, follows).await;
+            world.company_says(&case, "Something new.").await;
+            world.run_for(Duration::minutes(12)).await;
+            assert_eq!(subscribed() == [address], follows, "{passed}");
+            faults.clear();
+        }
+    }
+}
+
 pub async fn the_check_names_what_a_route_to_google_has_wrong_on_either_side(crm: &dyn Crm) {
     let placement = GooglePlacement {
         parent: Some(SHOP.to_owned()),
